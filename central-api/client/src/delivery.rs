@@ -1,0 +1,109 @@
+//! What the two queues, logs and events, have in common: how far they are, how they stop, and when they complain.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long a queue goes on delivering after it was told to stop.
+pub(crate) const FINAL_DELIVERY: Duration = Duration::from_secs(5);
+
+/// How far a queue has been worked off. Entries are numbered from 1 and settled in order.
+#[derive(Debug)]
+pub(crate) struct Progress(watch::Sender<Position>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    settled: u64,
+    ended: bool,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(Position::default()))
+    }
+
+    /// Everything up to this number was delivered or given up.
+    pub(crate) fn settle(&self, number: u64) {
+        self.0.send_modify(|position| position.settled = position.settled.max(number));
+    }
+
+    /// Nothing more will be settled.
+    pub(crate) fn end(&self) {
+        self.0.send_modify(|position| position.ended = true);
+    }
+
+    /// Waits until everything up to a number is settled. False when the time is up, or the queue ended before.
+    pub(crate) async fn reaches(&self, number: u64, limit: Duration) -> bool {
+        let mut position = self.0.subscribe();
+        let settled = position.wait_for(|position| position.ended || position.settled >= number);
+        matches!(timeout(limit, settled).await, Ok(Ok(position)) if position.settled >= number)
+    }
+}
+
+/// Ends [`FINAL_DELIVERY`] after the stop.
+pub(crate) async fn too_late(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(FINAL_DELIVERY).await;
+}
+
+/// Sleeps before the next try. A stop cuts it short, so that there is one more try before the end.
+pub(crate) async fn pause(delay: Duration, stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        sleep(delay).await;
+    } else {
+        tokio::select! {
+            () = sleep(delay) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// A failure that lasts: it is told once, again when the reason changes, and when it is over.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    what: &'static str,
+    told: Option<String>,
+}
+
+impl Outage {
+    pub(crate) const fn new(what: &'static str) -> Self {
+        Self { what, told: None }
+    }
+
+    pub(crate) fn failed(&mut self, error: &(dyn Error + 'static)) {
+        let what = self.what;
+        let text = error.to_string();
+        if self.told.as_ref() == Some(&text) {
+            tracing::debug!(error, "{what} cannot be delivered");
+        } else {
+            tracing::warn!(error, "{what} cannot be delivered; they wait");
+            self.told = Some(text);
+        }
+    }
+
+    pub(crate) fn over(&mut self) {
+        if self.told.take().is_some() {
+            tracing::info!("{} are delivered again", self.what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_is_awaited_until_it_is_made_or_cannot_be_made_any_more() {
+        let progress = Progress::new();
+        progress.settle(3);
+        assert!(progress.reaches(3, Duration::ZERO).await);
+        assert!(!progress.reaches(4, Duration::from_secs(1)).await, "time is up");
+        let (reached, ()) = tokio::join!(progress.reaches(4, Duration::from_secs(9)), async { progress.settle(5) });
+        assert!(reached);
+        progress.end();
+        assert!(!progress.reaches(6, Duration::MAX).await, "a queue that ended makes no progress");
+    }
+}

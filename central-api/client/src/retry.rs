@@ -1,0 +1,141 @@
+//! Whether and when a failed try is repeated. The decision is a pure function of the kind of call and the failure.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::backoff::{Backoff, at_least};
+use crate::error::{ApiError, TransportError};
+use crate::settings::RetrySettings;
+
+const FIRST_DELAY: Duration = Duration::from_secs(2);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// What a call is for; it decides how long it is retried.
+///
+/// For all kinds a 403 that complains of the CSRF token makes the client fetch a new one and try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// Part of a loop (poll, heartbeat, pool sync): tried once, because the loop around it is the retry.
+    Poll,
+    /// Something that a run needs to go on: tried `1 + max_retries` times on transport errors, on 408, 429, 502, 503 and
+    /// on the configured extra statuses. A refused connection is retried only if the API answered this client before, so
+    /// that a wrong URL fails at once.
+    Read,
+    /// As [`Read`](Self::Read), for a call that changes something. An answer with a 2xx status that cannot be decoded is
+    /// retried too: the change may have been stored, and giving up would leave it to nobody.
+    Claim,
+    /// What must not be lost: tried until the API gives a definite answer, with at most 30 s between two tries. 401, 403,
+    /// any 5xx and answers that cannot be decoded are not definite: a proxy that is being changed gives all of them.
+    Report,
+}
+
+/// One try that did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: ApiError,
+    pub(crate) retry_after: Option<Duration>,
+    /// The server is being maintained: this try is not counted.
+    pub(crate) maintenance: bool,
+    /// The CSRF token was not accepted; it has been dropped.
+    pub(crate) csrf_rejected: bool,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self { error, retry_after: None, maintenance: false, csrf_rejected: false }
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        ApiError::Unreachable(error).into()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    GiveUp,
+    TryAgain { counted: bool },
+}
+
+/// How one call is retried.
+pub(crate) struct Policy<'a> {
+    pub(crate) call: &'static str,
+    pub(crate) kind: CallKind,
+    pub(crate) settings: &'a RetrySettings,
+    /// Whether the API has answered this client before.
+    pub(crate) answered_before: &'a AtomicBool,
+}
+
+impl Policy<'_> {
+    fn next(&self, failure: &Failure, retries: u32) -> Next {
+        let left = match self.kind {
+            CallKind::Poll => failure.csrf_rejected && retries == 0,
+            CallKind::Read | CallKind::Claim => {
+                self.is_worth_another_try(failure) && (failure.maintenance || retries < self.settings.max_retries)
+            }
+            CallKind::Report => self.is_worth_another_try(failure),
+        };
+        if left { Next::TryAgain { counted: !failure.maintenance } } else { Next::GiveUp }
+    }
+
+    fn is_worth_another_try(&self, failure: &Failure) -> bool {
+        let report = self.kind == CallKind::Report;
+        let busy = |status: u16| matches!(status, 408 | 429 | 502 | 503) || self.settings.extra_codes.contains(&status);
+        match &failure.error {
+            ApiError::Unencodable(_) => false,
+            ApiError::Unreachable(TransportError::Connect(_)) => report || self.answered_before.load(Ordering::Relaxed),
+            ApiError::Unreachable(_) => true,
+            ApiError::Undecodable { status: 200..=299 } => report || self.kind == CallKind::Claim,
+            ApiError::Undecodable { status } => report || busy(*status),
+            ApiError::Refused { status, .. } => {
+                failure.csrf_rejected || busy(*status) || (report && matches!(*status, 401 | 403 | 500..))
+            }
+        }
+    }
+
+    /// Tries until the call succeeds or the policy gives up; then the last failure is the result.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time. Whether a try that was under way reached the server is then not known.
+    pub(crate) async fn run<T, F, Fut>(&self, mut attempt: F) -> Result<T, ApiError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let jitter = self.settings.jitter_factor;
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, jitter);
+        let mut retries = 0;
+        let mut warned = None;
+        loop {
+            let failure = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let Next::TryAgain { counted } = self.next(&failure, retries) else { return Err(failure.error) };
+            retries = retries.saturating_add(u32::from(counted));
+            let usual = backoff.next_delay();
+            let delay = failure.retry_after.map_or(usual, |minimum| at_least(minimum, jitter));
+            self.tell(&failure.error, delay, &mut warned);
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// A report that is not accepted is worth a warning, once and again when the reason changes; other retries are not.
+    fn tell(&self, error: &ApiError, delay: Duration, warned: &mut Option<String>) {
+        let call = self.call;
+        let text = error.to_string();
+        let error: &(dyn Error + 'static) = error;
+        if self.kind == CallKind::Report && warned.as_ref() != Some(&text) {
+            tracing::warn!(call, ?delay, error, "the API does not accept a report yet; trying until it does");
+            *warned = Some(text);
+        } else {
+            tracing::debug!(call, ?delay, error, "trying again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::*;
+
+fn refused(status: u16) -> Failure {
+    ApiError::Refused { status, detail: "no".to_owned(), retry_after: None }.into()
+}
+
+fn connection_refused() -> Failure {
+    TransportError::Connect("refused".into()).into()
+}
+
+/// The outcome of a call whose tries fail as scripted and then succeed: tries made, seconds waited, result.
+async fn play(
+    kind: CallKind,
+    answered_before: bool,
+    script: impl IntoIterator<Item = Failure>,
+) -> (usize, f64, Result<(), ApiError>) {
+    let settings = RetrySettings { jitter_factor: 0.0, extra_codes: vec![418], ..RetrySettings::default() };
+    let answered_before = AtomicBool::new(answered_before);
+    let policy = Policy { call: "test", kind, settings: &settings, answered_before: &answered_before };
+    let script: RefCell<VecDeque<Failure>> = RefCell::new(script.into_iter().collect());
+    let tries = RefCell::new(0);
+    let began = Instant::now();
+    let result = policy
+        .run(|| {
+            *tries.borrow_mut() += 1;
+            let outcome = script.borrow_mut().pop_front().map_or(Ok(()), Err);
+            async { outcome }
+        })
+        .await;
+    (tries.into_inner(), began.elapsed().as_secs_f64(), result)
+}
+
+fn repeat(times: usize, failure: fn() -> Failure) -> Vec<Failure> {
+    (0..times).map(|_| failure()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn c006_a_busy_server_is_asked_five_times_more_with_growing_delays() {
+    for status in [408, 429, 502, 503, 418] {
+        let script: Vec<Failure> = (0..6).map(|_| refused(status)).collect();
+        let (tries, waited, result) = play(CallKind::Read, true, script).await;
+        assert_eq!(result.unwrap_err().status(), Some(status));
+        assert_eq!(tries, 6);
+        assert!((59.5..=60.5).contains(&waited), "2 + 4 + 8 + 16 + 30, not {waited}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c006_retry_after_is_the_shortest_delay() {
+    let failure = Failure { retry_after: Some(Duration::from_secs(7)), ..refused(503) };
+    let (tries, waited, result) = play(CallKind::Claim, true, [failure]).await;
+    assert!(result.is_ok());
+    assert_eq!(tries, 2);
+    assert!((7.0..7.1).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c007_an_internal_error_is_not_retried_except_for_a_report() {
+    for status in [500, 504, 401, 403] {
+        for kind in [CallKind::Poll, CallKind::Read, CallKind::Claim] {
+            let (tries, _, result) = play(kind, true, [refused(status)]).await;
+            assert_eq!((tries, result.unwrap_err().status()), (1, Some(status)), "{kind:?}");
+        }
+        let (tries, _, result) = play(CallKind::Report, true, [refused(status)]).await;
+        assert!(result.is_ok());
+        assert_eq!(tries, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c008_tries_during_maintenance_are_not_counted() {
+    let maintained = || Failure { maintenance: true, ..refused(503) };
+    let mut script = repeat(20, maintained);
+    script.extend(repeat(5, || refused(503)));
+    let (tries, _, result) = play(CallKind::Read, true, script).await;
+    assert!(result.is_ok());
+    assert_eq!(tries, 26);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c009_a_refused_connection_is_retried_only_after_a_first_answer() {
+    let (tries, waited, result) = play(CallKind::Read, false, [connection_refused()]).await;
+    assert!(matches!(result, Err(ApiError::Unreachable(TransportError::Connect(_)))));
+    assert_eq!((tries, waited.to_bits()), (1, 0.0_f64.to_bits()));
+    let (tries, _, result) = play(CallKind::Read, true, [connection_refused()]).await;
+    assert!(result.is_ok());
+    assert_eq!(tries, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_exchange_is_retried_even_before_a_first_answer() {
+    let (tries, _, result) = play(CallKind::Read, false, [TransportError::Interrupted("cut".into()).into()]).await;
+    assert!(result.is_ok());
+    assert_eq!(tries, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_is_tried_once_but_gets_a_new_csrf_token() {
+    let (tries, _, result) = play(CallKind::Poll, true, [refused(503)]).await;
+    assert_eq!((tries, result.is_err()), (1, true));
+    let rejected = || Failure { csrf_rejected: true, ..refused(403) };
+    let (tries, _, result) = play(CallKind::Poll, true, [rejected()]).await;
+    assert_eq!((tries, result.is_ok()), (2, true));
+    let (tries, _, result) = play(CallKind::Poll, true, [rejected(), rejected()]).await;
+    assert_eq!((tries, result.is_err()), (2, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_outlives_an_outage_of_hours_and_ends_on_a_definite_answer() {
+    let mut script = repeat(300, connection_refused);
+    script.push(ApiError::Undecodable { status: 200 }.into());
+    script.push(ApiError::Undecodable { status: 404 }.into());
+    script.push(refused(401));
+    script.push(refused(404));
+    let (tries, waited, result) = play(CallKind::Report, false, script).await;
+    assert!(result.unwrap_err().is_not_found());
+    assert_eq!(tries, 304);
+    assert!(waited < 304.0 * 30.0, "never more than 30 s between two tries");
+    for status in [400, 409, 422] {
+        let (tries, _, result) = play(CallKind::Report, true, [refused(status)]).await;
+        assert_eq!((tries, result.is_err()), (1, true), "{status} is definite");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undecodable_success_is_retried_for_a_claim_and_not_for_a_read() {
+    let (tries, _, result) = play(CallKind::Claim, true, [ApiError::Undecodable { status: 200 }.into()]).await;
+    assert_eq!((tries, result.is_ok()), (2, true));
+    let (tries, _, result) = play(CallKind::Read, true, [ApiError::Undecodable { status: 200 }.into()]).await;
+    assert_eq!((tries, result.is_err()), (1, true));
+    let (tries, _, result) = play(CallKind::Read, true, [ApiError::Undecodable { status: 503 }.into()]).await;
+    assert_eq!((tries, result.is_ok()), (2, true), "a load balancer's own 503 page");
+}

@@ -1,0 +1,38 @@
+//! The two HTTP libraries' clients: one for calls, one for websocket upgrades. Both take their proxies from the environment
+//! (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+
+use std::time::Duration;
+
+use crate::error::ClientBuildError;
+use crate::settings::ClientSettings;
+use crate::tls::tls_config;
+
+/// Prefect Cloud's load balancer closes idle connections after 30 s; ours must be gone before, or a request meets the
+/// close half-way.
+const IDLE_CONNECTION: Duration = Duration::from_secs(25);
+const MOST_IDLE_CONNECTIONS: usize = 8;
+
+/// The client of all calls.
+pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, ClientBuildError> {
+    let alpn: &[&[u8]] = if settings.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_config(&settings.tls, alpn)?)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(MOST_IDLE_CONNECTIONS)
+        .read_timeout(settings.request_timeout)
+        // Connect, write and read have the limit each. Without one for the whole, an answer that trickles, or a request
+        // that nobody takes in, would hold its caller for ever.
+        .timeout(settings.request_timeout * 3);
+    let builder = if settings.http2 { builder } else { builder.http1_only() };
+    builder.build().map_err(ClientBuildError::Http)
+}
+
+/// The client of websocket upgrades: HTTP/1.1 only, no pool, and no limit that would end an upgraded connection.
+pub(crate) fn upgrade_client(settings: &ClientSettings) -> Result<reqwest::Client, ClientBuildError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_config(&settings.tls, &[b"http/1.1"])?)
+        .pool_max_idle_per_host(0)
+        .http1_only()
+        .build()
+        .map_err(ClientBuildError::Http)
+}

@@ -1,0 +1,8 @@
+//! Pulls of real repositories, made on the spot, with the real `git`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a fixture that fails ends the test")]
+
+mod existing_clone;
+mod failures;
+mod new_clone;
+mod origin;

@@ -1,0 +1,176 @@
+//! Reading of a `worker.toml`. Unlike Prefect's files it is this daemon's own, so anything not understood is refused.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    keys::{KEYS, Key, KeyKind, POOL_KEYS, POOL_NAME},
+    pool::PoolTable,
+};
+use crate::{
+    ConfigError, Origin,
+    error::closest,
+    layer::{Layer, Origins},
+    raw::Raw,
+    toml_document::{self, Document},
+};
+
+/// Where `worker.toml` files are looked for, lowest precedence first; the flag's file is not among them.
+pub(crate) fn standard_files(
+    system: &Utf8Path,
+    xdg_config_home: Option<&str>,
+    home_directory: Option<&Utf8Path>,
+    working_directory: &Utf8Path,
+) -> Vec<Utf8PathBuf> {
+    let user = match xdg_config_home.map(Utf8Path::new).filter(|path| path.is_absolute()) {
+        Some(configuration) => Some(configuration.to_owned()),
+        None => home_directory.map(|home| home.join(".config")),
+    };
+    [
+        Some(system.to_owned()),
+        user.map(|configuration| configuration.join("worker/worker.toml")),
+        Some(working_directory.join("worker.toml")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What one file sets.
+pub(crate) struct WorkerFile {
+    pub(crate) layer: Layer,
+    /// Its `[[pool]]` tables; `None` when it has none.
+    pub(crate) pools: Option<Vec<PoolTable>>,
+}
+
+/// Gathers the settings of one file.
+pub(crate) struct WorkerFileReading<'a> {
+    pub(crate) document: Document<'a>,
+    pub(crate) origins: &'a mut Origins,
+    pub(crate) problems: &'a mut Vec<ConfigError>,
+}
+
+impl WorkerFileReading<'_> {
+    pub(crate) fn read(&mut self, root: &DeTable<'_>) -> WorkerFile {
+        let mut file = WorkerFile { layer: Layer::default(), pools: None };
+        for (name, value) in root {
+            let section = name.get_ref().as_ref();
+            let line = self.document.line(name.span().start);
+            match value.get_ref() {
+                DeValue::Array(tables) if section == POOL_NAME.section() => {
+                    let pools = tables.iter().filter_map(|table| self.pool(table, line));
+                    file.pools = Some(pools.collect());
+                }
+                DeValue::Table(table) if KEYS.iter().any(|key| key.section() == section) => {
+                    self.section(section, table, &mut file.layer);
+                }
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)
+                | DeValue::Table(_) => self.unknown_section(section, line),
+            }
+        }
+        file
+    }
+
+    fn section(&mut self, section: &str, table: &DeTable<'_>, layer: &mut Layer) {
+        for (name, value) in table {
+            let line = self.document.line(name.span().start);
+            let known = KEYS.iter().find(|key| key.section() == section && key.name() == name.get_ref());
+            let Some(key) = known else {
+                self.unknown(&format!("{section}.{}", name.get_ref()), line);
+                continue;
+            };
+            if let Some(raw) = self.value(key, value.get_ref(), line) {
+                let origin = self.origin(line);
+                layer.set(self.origins, key.variable, raw, origin);
+            }
+        }
+    }
+
+    fn pool(&mut self, table: &toml::Spanned<DeValue<'_>>, header: usize) -> Option<PoolTable> {
+        let line = self.document.line(table.span().start);
+        let DeValue::Table(entries) = table.get_ref() else {
+            let reason = "must be tables, written `[[pool]]`".to_owned();
+            self.refuse(POOL_NAME.section(), header, reason);
+            return None;
+        };
+        let mut pool = PoolTable::new(self.origin(line));
+        for (name, value) in entries {
+            let line = self.document.line(name.span().start);
+            let known = std::iter::once(&POOL_NAME).chain(POOL_KEYS).find(|key| key.name() == name.get_ref());
+            let Some(key) = known else {
+                self.unknown(&format!("{}.{}", POOL_NAME.section(), name.get_ref()), line);
+                continue;
+            };
+            if let Some(raw) = self.value(key, value.get_ref(), line) {
+                pool.values.push((key.name(), raw, self.origin(line)));
+            }
+        }
+        Some(pool)
+    }
+
+    /// The value, if it is of the kind its key wants; strings are not taken for numbers here.
+    fn value(&mut self, key: &Key, value: &DeValue<'_>, line: usize) -> Option<Raw> {
+        let fits = match (key.kind, value) {
+            (KeyKind::Text | KeyKind::Name | KeyKind::Path | KeyKind::Choice(_), DeValue::String(_))
+            | (KeyKind::Seconds | KeyKind::Interval, DeValue::Integer(_) | DeValue::Float(_))
+            | (KeyKind::WholeSeconds | KeyKind::Count, DeValue::Integer(_))
+            | (KeyKind::Bool, DeValue::Boolean(_)) => true,
+            (KeyKind::Names, DeValue::Array(items)) => {
+                items.iter().all(|item| matches!(item.get_ref(), DeValue::String(_)))
+            }
+            _ => false,
+        };
+        if fits {
+            return Some(toml_document::raw(value));
+        }
+        let reason = format!("must be {}, not {}", key.kind.wanted(), toml_document::type_name(value));
+        self.refuse(key.dotted, line, reason);
+        None
+    }
+
+    fn unknown_section(&mut self, section: &str, line: usize) {
+        let sections = KEYS.iter().map(Key::section).chain([POOL_NAME.section()]);
+        if sections.clone().any(|known| known == section) {
+            let wanted =
+                if section == POOL_NAME.section() { "must be tables, written `[[pool]]`" } else { "must be a table" };
+            self.refuse(section, line, wanted.to_owned());
+            return;
+        }
+        let suggestion = closest(section, sections).map(str::to_owned);
+        self.problems.push(ConfigError::UnknownKey {
+            path: self.document.path(),
+            line,
+            key: section.to_owned(),
+            suggestion,
+        });
+    }
+
+    fn unknown(&mut self, dotted: &str, line: usize) {
+        let pool_keys =
+            std::iter::once(&POOL_NAME).chain(POOL_KEYS).map(|key| format!("{}.{}", POOL_NAME.section(), key.name()));
+        let candidates: Vec<String> = if dotted.starts_with("pool.") {
+            pool_keys.collect()
+        } else {
+            KEYS.iter().map(|key| key.dotted.to_owned()).collect()
+        };
+        self.problems.push(ConfigError::UnknownKey {
+            path: self.document.path(),
+            line,
+            key: dotted.to_owned(),
+            suggestion: closest(dotted, candidates.iter().map(String::as_str)).map(str::to_owned),
+        });
+    }
+
+    fn refuse(&mut self, key: &str, line: usize, reason: String) {
+        self.problems.push(ConfigError::Invalid { key: key.to_owned(), origin: self.origin(line), reason });
+    }
+
+    fn origin(&self, line: usize) -> Origin {
+        Origin::File { path: self.document.path(), line }
+    }
+}

@@ -1,0 +1,263 @@
+//! The one table of this daemon's own settings. `config/default.toml`, `docs/settings.md`, the environment variables and the
+//! check of unknown keys all come from it.
+
+/// A setting of `worker.toml`.
+#[derive(Debug)]
+pub struct Key {
+    /// Section and name: `process.python`.
+    pub dotted: &'static str,
+    /// The environment variable: `WORKER_` with section and name.
+    pub variable: &'static str,
+    /// What its value is.
+    pub kind: KeyKind,
+    /// Default, as TOML; `None` when the setting is unset by default.
+    pub default: Option<&'static str>,
+    /// An example, as TOML, for settings without a default.
+    pub example: &'static str,
+    /// The flag of `worker start` that sets it.
+    pub flag: Option<&'static str>,
+    /// What it does, in one or two sentences.
+    pub doc: &'static str,
+}
+
+/// What the value of a setting is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A string.
+    Text,
+    /// A name of a worker, pool or queue.
+    Name,
+    /// A path.
+    Path,
+    /// Seconds; fractions and zero are allowed.
+    Seconds,
+    /// Seconds; fractions are allowed, zero is not.
+    Interval,
+    /// Whole seconds.
+    WholeSeconds,
+    /// A whole number of at least one.
+    Count,
+    /// True or false.
+    Bool,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// An array of names.
+    Names,
+}
+
+impl KeyKind {
+    /// What an error or the reference calls such a value.
+    pub fn wanted(self) -> String {
+        let wanted = match self {
+            Self::Text | Self::Name => "a string",
+            Self::Path => "a path",
+            Self::Seconds | Self::Interval => "a number of seconds",
+            Self::WholeSeconds => "a whole number of seconds",
+            Self::Count => "a whole number",
+            Self::Bool => "a boolean",
+            Self::Names => "an array of strings",
+            Self::Choice(words) => return format!("one of {}", words.join(", ")),
+        };
+        wanted.to_owned()
+    }
+}
+
+impl Key {
+    /// Section of the file.
+    pub fn section(&self) -> &'static str {
+        self.dotted.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Name within the section.
+    pub fn name(&self) -> &'static str {
+        self.dotted.split_once('.').map_or(self.dotted, |(_, name)| name)
+    }
+}
+
+/// What the environment variables of these settings begin with.
+pub(crate) const PREFIX: &str = "WORKER_";
+/// Words of `log.format`.
+pub(crate) const LOG_FORMATS: &[&str] = &["auto", "human", "json"];
+/// Words of `start.install_policy`.
+pub(crate) const INSTALL_POLICIES: &[&str] = &["always", "if-not-present", "never", "prompt"];
+
+const fn key(dotted: &'static str, variable: &'static str, kind: KeyKind) -> Key {
+    Key { dotted, variable, kind, default: None, example: "", flag: None, doc: "" }
+}
+
+pub(crate) const PYTHON: Key = Key {
+    example: "\"/opt/flows/.venv/bin/python\"",
+    doc: "Python that runs flows as local processes: a path, or a name to look up on PATH. Unset: the one of VIRTUAL_ENV, \
+          else `python3`.",
+    ..key("process.python", "WORKER_PROCESS_PYTHON", KeyKind::Text)
+};
+pub(crate) const KILL_GRACE: Key = Key {
+    default: Some("30"),
+    doc: "How long a local process may take to end after SIGTERM before it is killed.",
+    ..key("process.kill_grace_seconds", "WORKER_PROCESS_KILL_GRACE_SECONDS", KeyKind::Seconds)
+};
+pub(crate) const SHUTDOWN_GRACE: Key = Key {
+    default: Some("10"),
+    doc: "How long local processes may take to end after SIGTERM when the daemon stops, before they are killed.",
+    ..key("shutdown.grace_seconds", "WORKER_SHUTDOWN_GRACE_SECONDS", KeyKind::Seconds)
+};
+pub(crate) const WAIT_FOR_API: Key = Key {
+    default: Some("false"),
+    doc: "Wait for an API that cannot be reached yet instead of ending at start.",
+    ..key("api.wait_for_api", "WORKER_API_WAIT_FOR_API", KeyKind::Bool)
+};
+pub(crate) const CLIENT_CERT: Key = Key {
+    example: "\"/etc/worker/tls/client.pem\"",
+    doc: "PEM file with the certificate (and chain) to show to the API, for mutual TLS. Needs `client_key`.",
+    ..key("api.client_cert", "WORKER_API_CLIENT_CERT", KeyKind::Path)
+};
+pub(crate) const CLIENT_KEY: Key = Key {
+    example: "\"/etc/worker/tls/client.key\"",
+    doc: "PEM file with the private key of `client_cert`.",
+    ..key("api.client_key", "WORKER_API_CLIENT_KEY", KeyKind::Path)
+};
+pub(crate) const CANCELLATION_POLL: Key = Key {
+    default: Some("10"),
+    doc: "How often to ask whether a run of this daemon was cancelled, besides listening for the event.",
+    ..key("cancellation.poll_seconds", "WORKER_CANCELLATION_POLL_SECONDS", KeyKind::Interval)
+};
+pub(crate) const STATE_DIR: Key = Key {
+    example: "\"/var/lib/worker\"",
+    doc: "Directory of the journal, the control socket and the output of runs; one daemon at a time uses it. Unset: \
+          $STATE_DIRECTORY (systemd), else `worker` in $XDG_STATE_HOME, else `~/.local/state/worker`, else `/var/lib/worker`.",
+    ..key("state.dir", "WORKER_STATE_DIR", KeyKind::Path)
+};
+pub(crate) const LOG_FORMAT: Key = Key {
+    default: Some("\"auto\""),
+    doc: "Form of the daemon's own log: `human` for a terminal, `json` with one object per line, `auto` to choose by whether \
+          the output is a terminal.",
+    ..key("log.format", "WORKER_LOG_FORMAT", KeyKind::Choice(LOG_FORMATS))
+};
+pub(crate) const LOG_LEVEL: Key = Key {
+    example: "\"info\"",
+    doc: "Level of the daemon's own log: `error`, `warn`, `info`, `debug` or `trace`, also per module as in \
+          `info,central_api_client=debug`. Unset: follows PREFECT_LOGGING_LEVEL.",
+    ..key("log.level", "WORKER_LOG_LEVEL", KeyKind::Text)
+};
+pub(crate) const POOL: Key = Key {
+    example: "[\"default-pool\"]",
+    flag: Some("--pool"),
+    doc: "Work pools to take runs from. Unset: those of the `[[pool]]` tables.",
+    ..key("start.pool", "WORKER_START_POOL", KeyKind::Names)
+};
+pub(crate) const NAME: Key = Key {
+    example: "\"worker-1\"",
+    flag: Some("--name"),
+    doc: "Name of this worker in its pools. Unset: a new one is made at each start.",
+    ..key("start.name", "WORKER_START_NAME", KeyKind::Name)
+};
+pub(crate) const WORK_QUEUE: Key = Key {
+    example: "[\"high\", \"default\"]",
+    flag: Some("--work-queue"),
+    doc: "Work queues to take runs from. Unset: all of the pool.",
+    ..key("start.work_queue", "WORKER_START_WORK_QUEUE", KeyKind::Names)
+};
+pub(crate) const TYPE: Key = Key {
+    example: "\"process\"",
+    flag: Some("--type"),
+    doc: "Type of infrastructure to run on. Unset: the pool's.",
+    ..key("start.type", "WORKER_START_TYPE", KeyKind::Text)
+};
+pub(crate) const PREFETCH: Key = Key {
+    example: "10",
+    flag: Some("--prefetch-seconds"),
+    doc: "How far ahead of their time runs are fetched. Unset: PREFECT_WORKER_PREFETCH_SECONDS.",
+    ..key("start.prefetch_seconds", "WORKER_START_PREFETCH_SECONDS", KeyKind::WholeSeconds)
+};
+pub(crate) const RUN_ONCE: Key = Key {
+    default: Some("false"),
+    flag: Some("--run-once"),
+    doc: "Poll once, see the runs found to their end, and end.",
+    ..key("start.run_once", "WORKER_START_RUN_ONCE", KeyKind::Bool)
+};
+pub(crate) const LIMIT: Key = Key {
+    example: "10",
+    flag: Some("--limit"),
+    doc: "Most runs of a pool at the same time. Unset: no limit.",
+    ..key("start.limit", "WORKER_START_LIMIT", KeyKind::Count)
+};
+pub(crate) const WITH_HEALTHCHECK: Key = Key {
+    default: Some("false"),
+    flag: Some("--with-healthcheck"),
+    doc: "Serve health checks at PREFECT_WORKER_WEBSERVER_HOST and _PORT.",
+    ..key("start.with_healthcheck", "WORKER_START_WITH_HEALTHCHECK", KeyKind::Bool)
+};
+pub(crate) const INSTALL_POLICY: Key = Key {
+    default: Some("\"prompt\""),
+    flag: Some("--install-policy"),
+    doc: "Accepted for compatibility, without effect: there is nothing to install.",
+    ..key("start.install_policy", "WORKER_START_INSTALL_POLICY", KeyKind::Choice(INSTALL_POLICIES))
+};
+pub(crate) const BASE_JOB_TEMPLATE: Key = Key {
+    example: "\"template.json\"",
+    flag: Some("--base-job-template"),
+    doc: "JSON file with the base job template of a pool that is created. Unset: the type's own.",
+    ..key("start.base_job_template", "WORKER_START_BASE_JOB_TEMPLATE", KeyKind::Path)
+};
+pub(crate) const CREATE_POOL: Key = Key {
+    default: Some("true"),
+    flag: Some("--create-pool-if-not-found"),
+    doc: "Create a pool that does not exist.",
+    ..key("start.create_pool_if_not_found", "WORKER_START_CREATE_POOL_IF_NOT_FOUND", KeyKind::Bool)
+};
+
+/// All settings, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    PYTHON,
+    KILL_GRACE,
+    SHUTDOWN_GRACE,
+    WAIT_FOR_API,
+    CLIENT_CERT,
+    CLIENT_KEY,
+    CANCELLATION_POLL,
+    STATE_DIR,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    POOL,
+    NAME,
+    WORK_QUEUE,
+    TYPE,
+    PREFETCH,
+    RUN_ONCE,
+    LIMIT,
+    WITH_HEALTHCHECK,
+    INSTALL_POLICY,
+    BASE_JOB_TEMPLATE,
+    CREATE_POOL,
+];
+
+/// The keys of a `[[pool]]` table besides its name; each means what it means in `[start]`.
+pub const POOL_KEYS: &[Key] = &[TYPE, LIMIT, WORK_QUEUE, PREFETCH, BASE_JOB_TEMPLATE, CREATE_POOL];
+
+/// The name of a `[[pool]]` table. No variable sets it.
+pub(crate) const POOL_NAME: Key =
+    Key { example: "\"gpu\"", doc: "Name of the pool. Required.", ..key("pool.name", "", KeyKind::Name) };
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn variables_follow_from_sections_and_names() {
+        for key in KEYS {
+            let expected = format!("{PREFIX}{}_{}", key.section(), key.name()).to_ascii_uppercase();
+            assert_eq!(key.variable, expected);
+        }
+        let distinct: BTreeSet<_> = KEYS.iter().map(|key| key.variable).collect();
+        assert_eq!(distinct.len(), KEYS.len());
+    }
+
+    #[test]
+    fn no_key_is_also_one_of_prefects() {
+        for key in KEYS {
+            assert!(crate::prefect::known::by_key(key.dotted).is_none(), "{}", key.dotted);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! From merged values to [`WorkerSettings`] and the pools.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{
+    forms,
+    keys::{self, Key},
+    pool::{self, ForEveryPool, Given, PoolTable},
+    types::{ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, StartSettings, WorkerSettings},
+};
+use crate::{
+    Origin,
+    raw::Raw,
+    reading::Reading,
+    value::{self, Refusal},
+};
+
+/// What the place of the state directory depends on, besides its setting.
+pub(crate) struct StateDirectory<'a> {
+    /// `STATE_DIRECTORY`, which systemd sets; several are separated by colons.
+    pub(crate) systemd: Option<&'a str>,
+    pub(crate) xdg_state_home: Option<&'a str>,
+    pub(crate) home_directory: Option<&'a Utf8Path>,
+}
+
+impl StateDirectory<'_> {
+    fn default(&self) -> Utf8PathBuf {
+        let absolute = |path: Option<&str>| path.map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+        let systemd = self.systemd.and_then(|directories| directories.split(':').next());
+        absolute(systemd)
+            .or_else(|| absolute(self.xdg_state_home).map(|state| state.join("worker")))
+            .or_else(|| self.home_directory.map(|home| home.join(".local/state/worker")))
+            .unwrap_or_else(|| Utf8PathBuf::from("/var/lib/worker"))
+    }
+}
+
+/// Reads this daemon's own settings.
+pub(crate) struct WorkerReading<'r, 'a> {
+    pub(crate) reading: &'r mut Reading<'a>,
+    pub(crate) state_directory: StateDirectory<'r>,
+    /// `PREFECT_WORKER_PREFETCH_SECONDS`, in force where no pool says otherwise.
+    pub(crate) default_prefetch: Duration,
+}
+
+impl WorkerReading<'_, '_> {
+    pub(crate) fn read(&mut self, tables: &[PoolTable]) -> (WorkerSettings, Vec<PoolSettings>) {
+        let mut settings = WorkerSettings {
+            process: ProcessSettings {
+                python: self.python(),
+                kill_grace: self.or(&keys::KILL_GRACE, value::seconds, Duration::from_secs(30), seconds_text),
+            },
+            shutdown_grace: self.or(&keys::SHUTDOWN_GRACE, value::seconds, Duration::from_secs(10), seconds_text),
+            wait_for_api: self.boolean(&keys::WAIT_FOR_API, false),
+            client_certificate: self.client_certificate(),
+            cancellation_poll: self.or(
+                &keys::CANCELLATION_POLL,
+                value::interval,
+                Duration::from_secs(10),
+                seconds_text,
+            ),
+            state_dir: self.state_dir(),
+            log: LogSettings {
+                format: self.or(&keys::LOG_FORMAT, forms::log_format, LogFormat::Auto, |format| {
+                    format!("{format:?}").to_ascii_lowercase()
+                }),
+                level: self.optional(&keys::LOG_LEVEL, forms::log_level),
+            },
+            start: StartSettings { name: None, run_once: false, with_healthcheck: false },
+        };
+        let pools = self.start(&mut settings.start, tables);
+        (settings, pools)
+    }
+
+    fn start(&mut self, start: &mut StartSettings, tables: &[PoolTable]) -> Vec<PoolSettings> {
+        let named = self.names(&keys::POOL);
+        start.name = self.optional(&keys::NAME, forms::name);
+        let work_queues = self.names(&keys::WORK_QUEUE);
+        let worker_type = self.optional(&keys::TYPE, value::not_empty);
+        let prefetch = self.prefetch();
+        start.run_once = self.boolean(&keys::RUN_ONCE, false);
+        let limit = self.optional(&keys::LIMIT, forms::count);
+        start.with_healthcheck = self.boolean(&keys::WITH_HEALTHCHECK, false);
+        self.or(&keys::INSTALL_POLICY, forms::install_policy, "prompt".to_owned(), String::clone);
+        let base_job_template = self.path(&keys::BASE_JOB_TEMPLATE);
+        let create_if_not_found = self.boolean(&keys::CREATE_POOL, true);
+        let all = ForEveryPool {
+            worker_type: self.given(&keys::TYPE, worker_type),
+            limit: self.given(&keys::LIMIT, limit),
+            work_queues: self.given(&keys::WORK_QUEUE, work_queues),
+            prefetch: self.given(&keys::PREFETCH, prefetch.unwrap_or(self.default_prefetch)),
+            base_job_template: self.given(&keys::BASE_JOB_TEMPLATE, base_job_template),
+            create_if_not_found: self.given(&keys::CREATE_POOL, create_if_not_found),
+        };
+        pool::pools(&named, tables, &all, self.reading)
+    }
+
+    fn prefetch(&mut self) -> Option<Duration> {
+        let parse = |raw: &Raw| forms::whole_seconds(raw).map(Some);
+        self.reading.optional((&keys::PREFETCH).into(), parse, seconds_text)
+    }
+
+    /// A name stays one; what has a `/` is a path, relative to the file that holds it.
+    fn python(&mut self) -> Option<String> {
+        let key = &keys::PYTHON;
+        if self.reading.text(key.variable).is_some_and(|python| python.contains('/')) {
+            return self.path(key).map(Utf8PathBuf::into_string);
+        }
+        self.optional(key, value::not_empty)
+    }
+
+    fn client_certificate(&mut self) -> Option<ClientCertificate> {
+        let certificate = self.path(&keys::CLIENT_CERT);
+        let key = self.path(&keys::CLIENT_KEY);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => self.half_a_certificate(&keys::CLIENT_CERT, &keys::CLIENT_KEY),
+            (None, Some(_)) => self.half_a_certificate(&keys::CLIENT_KEY, &keys::CLIENT_CERT),
+        }
+    }
+
+    fn half_a_certificate(&mut self, given: &Key, missing: &Key) -> Option<ClientCertificate> {
+        let origin = self.reading.origin(given.variable).cloned().unwrap_or(Origin::Default);
+        let reason = format!("needs `{}` as well", missing.dotted);
+        self.reading.refuse(given.dotted, origin, reason);
+        None
+    }
+
+    fn state_dir(&mut self) -> Utf8PathBuf {
+        let key = &keys::STATE_DIR;
+        if self.reading.text(key.variable).is_some_and(|path| !path.is_empty())
+            && let Some(path) = self.path(key)
+        {
+            return path;
+        }
+        let default = self.state_directory.default();
+        self.reading.list(key.into(), Some(default.to_string()), Origin::Default);
+        default
+    }
+
+    fn names(&mut self, key: &'static Key) -> Vec<String> {
+        let parse = |raw: &Raw| {
+            let names = forms::names(raw)?;
+            Ok(Some(names).filter(|names| !names.is_empty()))
+        };
+        let names = self.reading.optional(key.into(), parse, |names| names.join(","));
+        names.unwrap_or_default()
+    }
+
+    fn boolean(&mut self, key: &'static Key, default: bool) -> bool {
+        self.or(key, value::boolean, default, bool::to_string)
+    }
+
+    fn path(&mut self, key: &'static Key) -> Option<Utf8PathBuf> {
+        self.reading.path(key.into())
+    }
+
+    fn or<T>(
+        &mut self,
+        key: &'static Key,
+        parse: impl FnOnce(&Raw) -> Result<T, Refusal>,
+        default: T,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        self.reading.or(key.into(), default, parse, show)
+    }
+
+    fn optional<T: ToString>(
+        &mut self,
+        key: &'static Key,
+        parse: impl FnOnce(&Raw) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        self.reading.optional(key.into(), |raw| parse(raw).map(Some), T::to_string)
+    }
+
+    fn given<T>(&self, key: &Key, value: T) -> Given<T> {
+        let origin = self.reading.origin(key.variable);
+        Given { value, is_above_files: origin.is_some_and(Origin::is_above_files) }
+    }
+}
+
+fn seconds_text(duration: &Duration) -> String {
+    duration.as_secs_f64().to_string()
+}

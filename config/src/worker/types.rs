@@ -1,0 +1,94 @@
+//! This daemon's own settings, typed.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use camino::Utf8PathBuf;
+
+/// The settings of `worker.toml`.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Flows run as local processes.
+    pub process: ProcessSettings,
+    /// How long a stopping daemon waits for reports and calls under way.
+    pub shutdown_grace: Duration,
+    /// Wait for an API that cannot be reached yet.
+    pub wait_for_api: bool,
+    /// What the daemon shows to the API, for mutual TLS.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Between two looks for cancelled runs.
+    pub cancellation_poll: Duration,
+    /// Directory of all that must survive a restart.
+    pub state_dir: Utf8PathBuf,
+    /// The daemon's own log.
+    pub log: LogSettings,
+    /// What `worker start` does.
+    pub start: StartSettings,
+}
+
+/// `[process]`
+#[derive(Debug, Clone)]
+pub struct ProcessSettings {
+    /// A path, or a name to look up on `PATH`; `None` leaves the choice to the plugin.
+    pub python: Option<String>,
+    /// Between SIGTERM and SIGKILL.
+    pub kill_grace: Duration,
+}
+
+/// PEM files for mutual TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Certificate and chain.
+    pub certificate: Utf8PathBuf,
+    /// Private key.
+    pub key: Utf8PathBuf,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// Form of the log.
+    pub format: LogFormat,
+    /// A filter such as `info,central_api_client=debug`; `None` follows Prefect's level.
+    pub level: Option<String>,
+}
+
+/// Form of the daemon's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// By whether the output is a terminal.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[start]`: what concerns the whole daemon. What concerns a pool is in [`PoolSettings`].
+#[derive(Debug, Clone)]
+pub struct StartSettings {
+    /// Name of this worker in its pools; `None` has one made.
+    pub name: Option<String>,
+    /// Poll once and end.
+    pub run_once: bool,
+    /// Serve health checks.
+    pub with_healthcheck: bool,
+}
+
+/// One work pool this daemon serves, with what is in force for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Name of the pool.
+    pub name: String,
+    /// Type of infrastructure; `None` takes the pool's.
+    pub worker_type: Option<String>,
+    /// Most runs at the same time; `None` is no limit.
+    pub limit: Option<NonZeroUsize>,
+    /// Queues to take runs from; empty takes all.
+    pub work_queues: Vec<String>,
+    /// How far ahead runs are fetched.
+    pub prefetch: Duration,
+    /// JSON file with the template of a pool that is created.
+    pub base_job_template: Option<Utf8PathBuf>,
+    /// Create the pool if it does not exist.
+    pub create_if_not_found: bool,
+}

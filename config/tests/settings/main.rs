@@ -1,0 +1,11 @@
+//! Loading of settings, from files in a temporary directory and an environment given as a map.
+
+mod base_environment;
+mod pools;
+mod precedence;
+mod prefect_values;
+mod profiles;
+mod reference;
+mod secrets;
+mod surroundings;
+mod worker_toml;

@@ -1,0 +1,47 @@
+use camino::Utf8Path;
+use worker_config::reference;
+
+use crate::surroundings::Surroundings;
+
+const STALE: &str = "out of date: run `cargo run -p worker-config --example reference`";
+
+#[test]
+fn the_example_file_is_up_to_date() {
+    assert!(reference::DEFAULT_TOML == reference::default_toml(), "default.toml is {STALE}");
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+    let written = fs_err::read_to_string(path).unwrap();
+    assert!(written == reference::settings_md(), "docs/settings.md is {STALE}");
+}
+
+#[test]
+fn the_example_file_changes_nothing() {
+    let without = Surroundings::new();
+    let with = Surroundings::new().file("cwd/worker.toml", reference::DEFAULT_TOML);
+    let values = |surroundings: &Surroundings| {
+        let loaded = surroundings.load();
+        let lines = loaded.report().iter().filter(|line| line.key != "state.dir" && line.key != "home");
+        lines.map(|line| (line.key.clone(), line.value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&with), values(&without));
+}
+
+#[test]
+fn the_commented_examples_are_good_values() {
+    let uncommented: Vec<_> = reference::DEFAULT_TOML
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        .collect();
+    let surroundings = Surroundings::new().file("cwd/worker.toml", &uncommented.join("\n"));
+    let loaded = surroundings.load();
+    assert_eq!(loaded.settings.pools.len(), 1);
+    assert!(loaded.settings.worker.client_certificate.is_some());
+}
+
+fn is_setting(text: &str) -> bool {
+    let name = text.split_once(" = ").map(|(name, _)| name);
+    text == "[[pool]]" || name.is_some_and(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+}

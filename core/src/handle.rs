@@ -1,0 +1,47 @@
+//! The value by which a piece of infrastructure is found again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{InfraId, LaunchKey};
+
+/// The kind of infrastructure a plugin drives, as the API spells it in a work pool's `type`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PluginKind(String);
+
+impl PluginKind {
+    /// Names a kind, such as `process`.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self(kind.into())
+    }
+
+    /// The API's spelling.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A plain value with which a process that has never seen the infrastructure can watch, kill and clean it up.
+///
+/// The daemon stores it and never looks into `detail`; the version lets a newer plugin read an older handle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    /// The plugin that made it.
+    pub kind: PluginKind,
+    /// Version of the shape of `detail`.
+    pub version: u32,
+    /// The execution it belongs to.
+    pub key: LaunchKey,
+    /// The backend's own name for it, reported to the API.
+    pub infra_id: InfraId,
+    /// The plugin's own data. No secrets.
+    pub detail: serde_json::Value,
+}

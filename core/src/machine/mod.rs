@@ -1,0 +1,221 @@
+//! The run machine: the life of one execution of a run, with no clock, no I/O and no tasks in it.
+//!
+//! ```text
+//! Claiming -> Preparing -> Announcing -> Launching -> Running -> Reporting -> CleaningUp -> Done
+//!     |           |            |             |           |          ^
+//!     |           '------------'-------------'-----------'-> Stopping
+//!     '-> Done (refused)
+//! ```
+//!
+//! The actor feeds one [`Input`] at a time to [`Run::step`] and carries out the [`Effect`]s in order. `Persist` precedes
+//! `Launch` and `Report` in the same step, so that a process that dies in between knows on its return what it was
+//! about to do. Late and repeated inputs change nothing.
+
+mod effect;
+mod input;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, KillIntent};
+pub use input::{Input, StopReason};
+pub use outcome::{CrashCause, Outcome};
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::ExitReport;
+use crate::handle::Handle;
+use crate::ids::LaunchKey;
+use crate::spec::ReportState;
+
+/// Where an execution is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The server is being asked for the run.
+    Claiming,
+    /// The run is ours; its configuration and code are being brought together.
+    Preparing,
+    /// The plan is ready; the API is being told that the launch is near.
+    Announcing,
+    /// The intent to launch is on disk; whether the infrastructure exists is unknown.
+    Launching,
+    /// The infrastructure exists.
+    Running(Handle),
+    /// The infrastructure is being stopped.
+    Stopping(Handle),
+    /// The end is known and is being reported.
+    Reporting(Outcome, Option<Handle>),
+    /// The report was settled; leftovers are being removed.
+    CleaningUp(Handle),
+    /// Nothing is left to do.
+    Done,
+}
+
+/// Who owns the run's state at the API at this moment. Only the owner proposes states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateOwner {
+    /// The worker: before the engine starts, and again once it is dead.
+    Worker,
+    /// The engine, while it lives.
+    Engine,
+}
+
+/// One execution of a run and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Identity of the execution.
+    pub key: LaunchKey,
+    /// Where it is.
+    pub phase: Phase,
+    /// The first stop request; later ones change nothing.
+    pub stop: Option<StopReason>,
+    /// Who reports the run's states while it executes.
+    pub report_state: ReportState,
+}
+
+impl Run {
+    /// A run that is about to be claimed.
+    pub fn offered(key: LaunchKey) -> Self {
+        Self { key, phase: Phase::Claiming, stop: None, report_state: ReportState::Engine }
+    }
+
+    /// Who may propose states for this run now.
+    pub fn owner(&self) -> StateOwner {
+        match (&self.phase, self.report_state) {
+            (Phase::Running(_) | Phase::Stopping(_), ReportState::Engine) => StateOwner::Engine,
+            _ => StateOwner::Worker,
+        }
+    }
+
+    /// The infrastructure, while some may exist.
+    pub fn handle(&self) -> Option<&Handle> {
+        match &self.phase {
+            Phase::Running(handle) | Phase::Stopping(handle) | Phase::CleaningUp(handle) => Some(handle),
+            Phase::Reporting(_, handle) => handle.as_ref(),
+            Phase::Claiming | Phase::Preparing | Phase::Announcing | Phase::Launching | Phase::Done => None,
+        }
+    }
+
+    /// The first effects for a run read back from the journal by a new process.
+    pub fn resume(&self) -> Vec<Effect> {
+        match &self.phase {
+            // The claim's own transition id makes asking again harmless.
+            Phase::Claiming => vec![Effect::Claim],
+            Phase::Preparing | Phase::Announcing => vec![Effect::Prepare],
+            Phase::Launching => vec![Effect::Find],
+            Phase::Running(handle) => vec![Effect::Reattach(handle.clone())],
+            Phase::Stopping(handle) => vec![Effect::Kill { handle: handle.clone(), intent: self.kill_intent() }],
+            Phase::Reporting(outcome, _) => vec![Effect::Report(outcome.clone())],
+            Phase::CleaningUp(handle) => vec![Effect::Cleanup(handle.clone())],
+            Phase::Done => vec![Effect::Forget],
+        }
+    }
+
+    /// Takes one input and says what must be done about it, in order.
+    #[must_use]
+    pub fn step(self, input: Input) -> (Self, Vec<Effect>) {
+        use Phase as P;
+        match (self.phase.clone(), input) {
+            (_, Input::Stop(reason)) => self.stop_requested(reason),
+            (P::Claiming, Input::Claimed) => match self.stop {
+                Some(reason) => self.end(Outcome::unlaunched(reason), None),
+                None => self.enter(P::Preparing, vec![Effect::Persist, Effect::Prepare]),
+            },
+            (P::Claiming, Input::Refused) | (P::CleaningUp(_), Input::CleanedUp) => {
+                self.enter(P::Done, vec![Effect::Forget])
+            }
+            (P::Preparing, Input::Prepared(report_state)) => {
+                Self { report_state, ..self }.enter(P::Announcing, vec![Effect::Announce])
+            }
+            (P::Announcing, Input::Announced) => self.enter(P::Launching, vec![Effect::Persist, Effect::Launch]),
+            (P::Preparing | P::Announcing | P::Launching, Input::SubmitFailed(why)) => {
+                let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::Submit(why)), Outcome::unlaunched);
+                self.end(outcome, None)
+            }
+            (P::Launching, Input::Launched(handle) | Input::Located(Some(handle))) => self.launched(handle),
+            (P::Launching, Input::LaunchUnclear) => (self, vec![Effect::Find]),
+            (P::Launching, Input::Located(None)) => {
+                let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::LaunchLeftNothing), Outcome::unlaunched);
+                self.end(outcome, None)
+            }
+            (P::Running(handle), Input::FoundRunning) => (self, vec![Effect::Watch(handle)]),
+            (P::Running(handle) | P::Stopping(handle), Input::Exited(report)) => self.exited(handle, &report),
+            (P::Running(handle), Input::Gone) => self.end(Outcome::Crashed(CrashCause::Gone), Some(handle)),
+            (P::Stopping(handle), Input::Killed | Input::Gone) => {
+                let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::Gone), Outcome::stopped);
+                self.end(outcome, Some(handle))
+            }
+            (P::Stopping(handle), Input::KillUnsupported) => {
+                // The run is not ours to stop: whoever can will, and we go on watching.
+                Self { stop: None, ..self }.enter(P::Running(handle), vec![Effect::Persist])
+            }
+            (P::Stopping(handle), Input::StopNow) => (self, vec![Effect::Kill { handle, intent: KillIntent::Force }]),
+            (P::Running(_) | P::Stopping(_) | P::Launching, Input::Detach) => {
+                (self, vec![Effect::Persist, Effect::Leave])
+            }
+            (P::Reporting(_, handle), Input::ReportSettled) => match handle {
+                Some(handle) => {
+                    self.enter(P::CleaningUp(handle.clone()), vec![Effect::Persist, Effect::Cleanup(handle)])
+                }
+                None => self.enter(P::Done, vec![Effect::Forget]),
+            },
+            // Late or repeated news about a phase already left.
+            (_, _) => (self, Vec::new()),
+        }
+    }
+
+    fn stop_requested(mut self, reason: StopReason) -> (Self, Vec<Effect>) {
+        self.stop = self.stop.or(Some(reason));
+        match self.phase.clone() {
+            Phase::Preparing | Phase::Announcing => self.end(Outcome::unlaunched(reason), None),
+            Phase::Running(handle) => {
+                let intent = self.kill_intent();
+                self.enter(Phase::Stopping(handle.clone()), vec![Effect::Persist, Effect::Kill { handle, intent }])
+            }
+            // A claim or launch in flight is waited for: ending now would strand what it makes.
+            Phase::Claiming
+            | Phase::Launching
+            | Phase::Stopping(_)
+            | Phase::Reporting(..)
+            | Phase::CleaningUp(_)
+            | Phase::Done => (self, Vec::new()),
+        }
+    }
+
+    fn launched(self, handle: Handle) -> (Self, Vec<Effect>) {
+        let mut effects = vec![Effect::Persist, Effect::RecordInfra(handle.clone())];
+        if self.stop.is_some() {
+            let intent = self.kill_intent();
+            effects.push(Effect::Watch(handle.clone()));
+            effects.push(Effect::Kill { handle: handle.clone(), intent });
+            return self.enter(Phase::Stopping(handle), effects);
+        }
+        if self.report_state == ReportState::Worker {
+            effects.push(Effect::ReportRunning);
+        }
+        effects.push(Effect::Watch(handle.clone()));
+        self.enter(Phase::Running(handle), effects)
+    }
+
+    fn exited(self, handle: Handle, report: &ExitReport) -> (Self, Vec<Effect>) {
+        let outcome = Outcome::of_exit(report, self.report_state, self.stop);
+        self.end(outcome, Some(handle))
+    }
+
+    fn end(self, outcome: Outcome, handle: Option<Handle>) -> (Self, Vec<Effect>) {
+        let effects = vec![Effect::Persist, Effect::Report(outcome.clone())];
+        self.enter(Phase::Reporting(outcome, handle), effects)
+    }
+
+    fn kill_intent(&self) -> KillIntent {
+        match self.stop {
+            Some(StopReason::Cancelled) | None => KillIntent::Cancel,
+            Some(StopReason::Shutdown) => KillIntent::Shutdown,
+        }
+    }
+
+    fn enter(self, phase: Phase, effects: Vec<Effect>) -> (Self, Vec<Effect>) {
+        (Self { phase, ..self }, effects)
+    }
+}

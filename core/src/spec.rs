@@ -1,0 +1,93 @@
+//! What a plugin is asked to start, and what it answers that it would start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ids::LaunchKey;
+
+/// Who reports the run's own states (Running, Completed, Failed) to the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportState {
+    /// The Prefect engine inside the infrastructure: the worker only reports what the engine cannot.
+    #[default]
+    Engine,
+    /// The worker, from the start and the exit code: for commands that never talk to the API.
+    Worker,
+}
+
+/// One execution of a run, with its configuration resolved: the input of a plugin.
+///
+/// `env` and `fields` may hold secrets, so `Debug` prints neither.
+#[derive(Clone)]
+pub struct RunSpec {
+    /// Identity of this execution.
+    pub key: LaunchKey,
+    /// The flow run's name.
+    pub flow_run_name: String,
+    /// The name to give the infrastructure.
+    pub name: String,
+    /// The command, in shell words; `None` means the kind's default.
+    pub command: Option<String>,
+    /// The environment the run was configured with.
+    pub env: BTreeMap<String, String>,
+    /// Environment that the kind may have to apply on top: the worker's own explicitly set Prefect settings. The
+    /// process kind does; the others ignore it.
+    pub worker_settings: BTreeMap<String, String>,
+    /// Labels for the infrastructure.
+    pub labels: BTreeMap<String, String>,
+    /// The kind's own fields of the job configuration.
+    pub fields: Map<String, Value>,
+    /// Where the worker has put the flow's code, if it has.
+    pub code: Option<CodeInPlace>,
+    /// Who reports the run's states.
+    pub report_state: ReportState,
+}
+
+impl fmt::Debug for RunSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunSpec")
+            .field("key", &self.key)
+            .field("name", &self.name)
+            .field("command", &self.command)
+            .field("report_state", &self.report_state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Flow code that the worker has brought to a directory of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeInPlace {
+    /// The directory in which the flow is to run: where the pull steps ended.
+    pub directory: String,
+    /// The entrypoint to load, `<absolute path>:<function>`; `None` leaves the choice to the engine.
+    pub entrypoint: Option<String>,
+}
+
+/// What a plugin would start: made without side effects, printable, and enough to start it.
+///
+/// `shown` is for people and has its secrets masked; `detail` is for the plugin, is never printed and never stored.
+#[derive(Clone)]
+pub struct Plan {
+    /// Identity of the execution.
+    pub key: LaunchKey,
+    /// The name the infrastructure will have.
+    pub infra_name: String,
+    /// What would be started, for people: secrets masked.
+    pub shown: Value,
+    /// The plugin's own data.
+    pub detail: Value,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("key", &self.key)
+            .field("infra_name", &self.infra_name)
+            .field("shown", &self.shown)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! The contract between the daemon and a kind of infrastructure.
+//!
+//! A plugin starts, watches, stops and finds again the infrastructure of one execution of a run. It knows neither the API
+//! nor the settings files nor other plugins; it never decides what becomes of a run, and it never sets a state.
+//!
+//! The crate spawns nothing and owns no channel. With the feature `conformance` it holds the suite that every plugin
+//! must pass: [`conformance`].
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod event;
+mod template;
+
+pub use error::{ErrorClass, InfraError};
+pub use event::{Found, InfraEvent, Killed, LogStream};
+pub use template::JobTemplate;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use worker_core::handle::{Handle, PluginKind};
+use worker_core::ids::LaunchKey;
+use worker_core::machine::KillIntent;
+use worker_core::spec::{Plan, RunSpec};
+
+/// What watching yields: events, and errors only when the plugin gave up for a transient reason.
+pub type EventStream = BoxStream<'static, Result<InfraEvent, InfraError>>;
+
+/// What a kind of infrastructure can do, so that callers ask before they call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The infrastructure outlives the worker's process, so a stopping worker may leave it.
+    pub survives_worker_restart: bool,
+    /// Who ends a running run that was cancelled.
+    pub cancels_running: CancelsRunning,
+    /// The server may hand over clean-up messages for this kind on the worker channel.
+    pub handles_cleanup_messages: bool,
+    /// Flow code in a directory of the worker's machine is usable by the run.
+    pub shares_file_system: bool,
+}
+
+/// Who ends a run of this kind that is cancelled while its engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelsRunning {
+    /// The worker.
+    Worker,
+    /// The supervisor inside the infrastructure (`prefect flow-run execute`); the worker only ends runs that have not
+    /// started.
+    Infrastructure,
+}
+
+/// A finding of a plugin about its surroundings, for readiness and diagnosis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether runs can be executed in spite of it.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing to do.
+    Ok,
+    /// Some runs may fail.
+    Warning,
+    /// No run of this kind can work.
+    Error,
+}
+
+/// A kind of infrastructure.
+#[async_trait]
+pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
+    /// The kind, in the API's spelling of a work pool type.
+    fn kind(&self) -> PluginKind;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The base job template that a new work pool of this kind gets.
+    fn base_job_template(&self) -> &JobTemplate;
+
+    /// Looks at the surroundings: is the interpreter, daemon or cluster there and usable?
+    async fn check(&self) -> Vec<Finding>;
+
+    /// Works out what would be started. No side effects; the plan can be shown.
+    ///
+    /// # Errors
+    /// [`ErrorClass::BadSpec`] if the configuration cannot be carried out.
+    async fn prepare(&self, spec: &RunSpec) -> Result<Plan, InfraError>;
+
+    /// Starts it. Idempotent by launch key: what exists already under the same key is found, never started twice.
+    ///
+    /// # Errors
+    /// Any class. After [`ErrorClass::Transient`] the infrastructure may or may not exist: ask [`InfraPlugin::find`];
+    /// after the others nothing was started.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped launch may or may not have taken effect.
+    async fn launch(&self, plan: &Plan) -> Result<Handle, InfraError>;
+
+    /// Looks for the infrastructure of an execution.
+    async fn find(&self, key: &LaunchKey) -> Result<Option<Handle>, InfraError>;
+
+    /// Asks the source itself how the infrastructure is.
+    async fn reattach(&self, handle: &Handle) -> Result<Found, InfraError>;
+
+    /// Watches until the end: the stream ends after [`InfraEvent::Exited`]. Watching decides nothing and can be done
+    /// again; an end that lies in the past is yielded too.
+    async fn watch(&self, handle: &Handle) -> Result<EventStream, InfraError>;
+
+    /// Stops it and waits until nothing of it runs: by what the intent asks for first, by force after `grace`.
+    /// Idempotent; something already gone is a success. Logs and exit code stay readable.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unsupported`] if this kind, or this worker, cannot stop it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it can be asked again, and then begins with what is still there.
+    async fn kill(&self, handle: &Handle, intent: KillIntent, grace: Duration) -> Result<Killed, InfraError>;
+
+    /// Removes what is left. Called after the end was reported. Idempotent.
+    async fn cleanup(&self, handle: &Handle) -> Result<(), InfraError>;
+
+    /// Everything this worker identity has out there.
+    async fn owned(&self) -> Result<Vec<Handle>, InfraError>;
+}

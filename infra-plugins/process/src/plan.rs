@@ -1,0 +1,69 @@
+//! What would be started.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use worker_core::spec::{Plan, RunSpec};
+
+use crate::command;
+use crate::environment;
+use crate::error::ProcessError;
+use crate::fields::Fields;
+use crate::masking;
+use crate::settings::ProcessSettings;
+
+/// Everything a launch needs: the detail of a [`Plan`]. Holds secrets.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ProcessPlan {
+    pub(crate) words: Vec<String>,
+    /// The interpreter of the default command.
+    pub(crate) interpreter: Option<String>,
+    /// The whole environment but for the control session.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Absolute; `None` is a temporary directory.
+    pub(crate) working_dir: Option<Utf8PathBuf>,
+    pub(crate) stream_output: bool,
+}
+
+impl ProcessPlan {
+    pub(crate) fn of(plan: &Plan) -> Result<Self, ProcessError> {
+        serde_json::from_value(plan.detail.clone()).map_err(ProcessError::UnreadablePlan)
+    }
+}
+
+/// Plans a run: reads the file system, changes nothing.
+pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, ProcessError> {
+    let fields = Fields::read(&spec.fields)?;
+    let code = spec.code.as_ref().map(|code| Utf8PathBuf::from(&code.directory));
+    let working_dir = fields.working_dir.or(code).map(absolute).transpose()?;
+    let command = command::choose(settings, spec, working_dir.as_deref())?;
+    let detail = ProcessPlan {
+        words: command.words,
+        interpreter: command.interpreter,
+        environment: environment::of_run(&settings.worker_environment, spec),
+        working_dir,
+        stream_output: fields.stream_output,
+    };
+    let shown = shown(&detail, spec);
+    let detail = serde_json::to_value(detail).map_err(ProcessError::UnreadablePlan)?;
+    Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown, detail })
+}
+
+/// A relative path is relative to the worker's own directory.
+fn absolute(path: Utf8PathBuf) -> Result<Utf8PathBuf, ProcessError> {
+    camino::absolute_utf8(&path).map_err(|source| ProcessError::UnusableWorkingDirectory { path, source })
+}
+
+fn shown(plan: &ProcessPlan, spec: &RunSpec) -> Value {
+    let environment = environment::on_top(spec);
+    let environment: BTreeMap<&str, &str> =
+        environment.iter().map(|(name, value)| (name.as_str(), masking::shown(name, value))).collect();
+    json!({
+        "command": shell_words::join(&plan.words),
+        "working_dir": plan.working_dir.as_deref().map_or("(a temporary directory)", Utf8Path::as_str),
+        "stream_output": plan.stream_output,
+        "env_on_top_of_the_workers": environment,
+    })
+}

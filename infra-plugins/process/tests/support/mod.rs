@@ -1,0 +1,170 @@
+//! A plugin in a directory of its own, and runs for it.
+#![allow(dead_code, clippy::allow_attributes, reason = "every test crate uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use futures::StreamExt as _;
+use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream};
+use infra_process::{ProcessPlugin, ProcessSettings};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use worker_core::exit::ExitReport;
+use worker_core::handle::Handle;
+use worker_core::ids::{LaunchKey, RunId, TransitionId};
+use worker_core::spec::{ReportState, RunSpec};
+
+/// The time any wait of a test may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Bench {
+    pub(crate) plugin: Arc<ProcessPlugin>,
+    pub(crate) settings: ProcessSettings,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with_environment(&[])
+    }
+
+    /// A worker whose environment has these variables besides the test's `PATH`.
+    pub(crate) fn with_environment(variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut worker_environment = BTreeMap::from([("PATH".to_owned(), path())]);
+        worker_environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let runs_directory = Utf8PathBuf::from_path_buf(directory.path().join("runs")).unwrap();
+        let settings = ProcessSettings { python: None, worker_environment, runs_directory };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, directory }
+    }
+
+    /// A worker that is told which interpreter to use.
+    pub(crate) fn with_python(python: &str) -> Self {
+        let bench = Self::new();
+        let settings = ProcessSettings { python: Some(python.to_owned()), ..bench.settings };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
+    }
+
+    /// A worker that has started nothing itself.
+    pub(crate) fn later_worker(&self) -> Self {
+        Self { plugin: Arc::new(ProcessPlugin::new(self.settings.clone())), ..Self::new() }
+    }
+
+    pub(crate) fn directory(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.directory.path()).unwrap()
+    }
+
+    pub(crate) async fn launch(&self, spec: &RunSpec) -> Result<Handle, InfraError> {
+        let plan = self.plugin.prepare(spec).await?;
+        self.plugin.launch(&plan).await
+    }
+
+    pub(crate) async fn watch(&self, handle: &Handle) -> Watched {
+        Watched { events: self.plugin.watch(handle).await.unwrap(), output: String::new() }
+    }
+
+    /// Launches, and watches to the end: standard output, and how it ended.
+    pub(crate) async fn run(&self, spec: &RunSpec) -> (String, ExitReport) {
+        let handle = self.launch(spec).await.unwrap();
+        self.watch(&handle).await.until_the_end().await
+    }
+}
+
+/// A run being watched.
+pub(crate) struct Watched {
+    events: EventStream,
+    pub(crate) output: String,
+}
+
+impl Watched {
+    /// Waits until a complete line begins so; the rest of it.
+    pub(crate) async fn line(&mut self, beginning: &str) -> String {
+        let seek = async {
+            loop {
+                let found = self.output.lines().find_map(|line| line.strip_prefix(beginning));
+                if let Some(rest) = found
+                    && self.output.ends_with('\n')
+                {
+                    return rest.to_owned();
+                }
+                let end = self.next().await;
+                assert!(end.is_none(), "no line `{beginning}` before {end:?} in {}", self.output);
+            }
+        };
+        tokio::time::timeout(LIMIT, seek).await.expect("the line comes")
+    }
+
+    pub(crate) async fn until_the_end(mut self) -> (String, ExitReport) {
+        let seek = async {
+            loop {
+                if let Some(report) = self.next().await {
+                    return (self.output, report);
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, seek).await.expect("the run ends")
+    }
+
+    async fn next(&mut self) -> Option<ExitReport> {
+        match self.events.next().await.expect("goes on").expect("is watched") {
+            InfraEvent::Output { stream: LogStream::Stdout, text } => self.output.push_str(&text),
+            InfraEvent::Exited(report) => return Some(report),
+            InfraEvent::Started | InfraEvent::Output { .. } | InfraEvent::Warning(_) => {}
+        }
+        None
+    }
+}
+
+/// A run of the default command.
+pub(crate) fn engine_run() -> RunSpec {
+    RunSpec {
+        key: LaunchKey { run: RunId(Uuid::new_v4()), claim: TransitionId(Uuid::new_v4()) },
+        flow_run_name: "pretty-heron".to_owned(),
+        name: "pretty-heron".to_owned(),
+        command: None,
+        env: BTreeMap::new(),
+        worker_settings: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        fields: Map::new(),
+        code: None,
+        report_state: ReportState::Engine,
+    }
+}
+
+/// A run of a shell script.
+pub(crate) fn script_run(script: &str) -> RunSpec {
+    RunSpec { command: Some(shell_words::join(["sh", "-c", script])), ..engine_run() }
+}
+
+/// The same run with job variables of this kind.
+pub(crate) fn with_fields(spec: RunSpec, fields: Value) -> RunSpec {
+    let fields = serde_json::from_value(fields).unwrap();
+    RunSpec { fields, ..spec }
+}
+
+pub(crate) fn variables(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Waits until a condition is true.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LIMIT, poll).await.is_ok(), "{what}");
+}
+
+/// Whether a process is there and not a zombie.
+pub(crate) fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    stat.is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests run what is on the machine")]
+pub(crate) fn path() -> String {
+    std::env::var("PATH").unwrap()
+}

@@ -1,0 +1,39 @@
+//! What scenarios are made of: the daemon under test, the API it talks to, and ways to wait.
+//!
+//! Everything here fails by a panic with a text for the person who reads the failed test.
+
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod binary;
+pub mod conformance;
+mod daemon;
+mod git;
+mod lab;
+mod lane;
+mod output;
+mod prefect_server;
+mod processes;
+mod rest;
+mod sdk;
+mod sources;
+mod specs;
+mod wait;
+
+pub use binary::{python_program, worker_binary, workspace_root};
+pub use daemon::{Daemon, DaemonSpec, Finished};
+pub use git::repository_of;
+pub use lab::{Lab, LabPool, command_variables, process_template, run_resource};
+pub use lane::Lane;
+pub use output::Output;
+pub use prefect_server::PrefectServer;
+pub use processes::{is_alive, resident_kib};
+pub use rest::Rest;
+pub use sdk::Sdk;
+pub use sources::{rust_sources, workspace_path};
+pub use specs::{DeploymentSpec, RunSpec};
+pub use wait::{PATIENT, SOON, until};

@@ -1,0 +1,101 @@
+//! A real Prefect server with an empty database.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::binary::python_program;
+use super::output::Output;
+use super::rest::Rest;
+use super::wait::{PATIENT, until};
+
+/// A Python program that was started with SIGINT ignored, as a background job of a shell is, never ends: so the server
+/// starts with its signals reset, which only Python itself can do here.
+const RESET_SIGNALS: &str = "import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])";
+
+/// A running server. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct PrefectServer {
+    /// Its REST API.
+    pub rest: Rest,
+    log: Output,
+    child: Child,
+    home: TempDir,
+}
+
+impl PrefectServer {
+    /// Starts a server in a directory of its own and waits until it answers.
+    pub async fn start() -> Self {
+        let home = tempfile::Builder::new().prefix("prefect-server-").tempdir().expect("a temporary directory");
+        let port = free_port();
+        let mut child = Command::new(python_program("python"))
+            .args(["-c", RESET_SIGNALS])
+            .arg(python_program("prefect"))
+            .args(["server", "start", "--host", "127.0.0.1", "--port", &port.to_string()])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home.path())
+            .env("PREFECT_HOME", home.path().join("prefect"))
+            .env("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+            .env("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL", "0.5")
+            .env("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("the locked Python environment can be started");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
+        let log = Output::follow("the server's standard error", stderr, home.path().join("stderr.log"));
+        let rest = Rest::new(&format!("http://127.0.0.1:{port}/api"));
+        let mut server = Self { rest, log, child, home };
+        server.ready().await;
+        server
+    }
+
+    /// Its directory.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    async fn ready(&mut self) {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
+        let client = client.expect("a client without peculiarities");
+        let health = format!("{}/health", self.rest.api_url());
+        until(PATIENT, "the server to answer", async || {
+            let ended = self.child.try_wait().expect("the server is this test's own process");
+            assert!(ended.is_none(), "the server ended at start: {ended:?}\n{}", self.log.tail());
+            let answer = client.get(&health).send().await.ok()?;
+            (answer.text().await.ok()? == "true").then_some(())
+        })
+        .await;
+        let version: Value = self.rest.call(Method::GET, "/admin/version", None).await.1;
+        assert!(version.is_string(), "the server tells its version: {version}");
+    }
+}
+
+impl Drop for PrefectServer {
+    fn drop(&mut self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself.
+            kill_process_group(pid, Signal::KILL).unwrap_or_default();
+        }
+    }
+}
+
+/// A port that was free a moment ago: the server cannot be told to choose one and say which.
+fn free_port() -> u16 {
+    let probe = TcpListener::bind(("127.0.0.1", 0)).expect("the system gives ports");
+    probe.local_addr().expect("a bound socket has an address").port()
+}

@@ -1,0 +1,32 @@
+//! Scenarios: the built worker against an API, from the outside.
+//!
+//! A scenario is a function of a [`Lab`](worker_tests::harness::Lab). Each runs as a test of its own on the API in memory
+//! (`on_test_api`), and many run again on a real Prefect server, several in one lane because such a server is slow to
+//! start. Those named `c…` cover that item of the conformance checklist.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+/// Makes a test on the API in memory of each scenario.
+macro_rules! on_test_api {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_test_api {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(&crate::test_api().await).await;
+            })+
+        }
+    };
+}
+
+mod cancellation;
+mod marks;
+mod polling;
+mod process;
+mod real_server;
+mod submission;
+
+use worker_tests::harness::Lab;
+
+async fn test_api() -> Lab {
+    todo!()
+}

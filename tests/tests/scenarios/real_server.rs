@@ -1,0 +1,60 @@
+//! Scenarios on a real Prefect server, some in one lane because such a server is slow to start.
+
+use worker_tests::harness::{Lab, PrefectServer};
+use worker_tests::lane;
+
+use crate::{cancellation, polling, process, submission};
+
+#[tokio::test]
+async fn real_server_polling() {
+    let server = PrefectServer::start().await;
+    let lab = &Lab::new(server.rest.api_url());
+    lane!(
+        lab,
+        [
+            polling::c042_a_missing_queue_is_an_empty_answer,
+            polling::c043_only_the_named_queues_are_polled,
+            polling::c044_priority_beats_lateness,
+            polling::c046_the_limit_holds_and_a_free_slot_is_used,
+            polling::c047_a_slot_is_freed_however_the_submission_ends,
+            polling::c049_a_future_run_is_taken_early_and_starts_on_time,
+            polling::a_future_run_beyond_the_prefetch_window_is_left_alone,
+            polling::c050_nothing_is_started_from_a_paused_pool_or_queue,
+            polling::c055_of_two_workers_exactly_one_starts_a_run,
+            polling::a_queue_limit_of_the_server_is_kept,
+            polling::a_daemon_serves_several_pools,
+            polling::a_broken_pool_does_not_stop_another,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn real_server_runs() {
+    let server = PrefectServer::start().await;
+    let lab = &Lab::new(server.rest.api_url());
+    lane!(
+        lab,
+        [
+            submission::c051_an_aborted_claim_starts_nothing,
+            submission::c052_a_rejected_claim_starts_nothing_and_leaves_the_state_alone,
+            submission::c056_a_run_whose_deployment_is_gone_is_cancelled,
+            submission::c057_a_deleted_run_does_no_harm,
+            submission::c058_submitting_is_announced_before_the_launch,
+            submission::c059_a_run_is_labelled_with_worker_and_pool,
+            submission::c060_the_pid_of_the_command_is_stored,
+            submission::c061_a_run_that_cannot_be_started_is_crashed_with_the_reason,
+            submission::c062_an_error_exit_crashes_the_run_with_code_explanation_and_hint,
+            submission::c063_a_run_that_has_ended_is_not_overwritten,
+            submission::c064_submitted_and_executed_events_say_all_they_concern,
+            submission::a_bad_configuration_crashes_its_run_only,
+            submission::the_worker_reports_for_a_command_that_cannot,
+            process::c084_a_killed_or_exited_process_crashes_its_run_with_the_code,
+            process::nothing_of_an_ended_run_stays_behind,
+            cancellation::c085_a_cancelled_run_is_terminated_then_killed_and_reported,
+            cancellation::a_pending_run_with_a_process_is_killed_and_cancelled,
+            cancellation::a_scheduled_run_that_is_cancelled_is_never_started,
+            cancellation::cancelling_one_run_leaves_the_others_alone,
+            cancellation::c123_a_resumed_run_is_submitted_like_a_new_one,
+        ]
+    );
+}

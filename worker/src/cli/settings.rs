@@ -1,0 +1,58 @@
+//! Loading the settings for a command.
+
+use std::io;
+
+use camino::Utf8PathBuf;
+use worker_config::{ConfigErrors, LoadFrom, Loaded, Override, Settings, process_environment};
+
+use crate::console;
+use crate::run::ErrorChain;
+
+/// Names the file of `--config` where the flag is not convenient.
+const CONFIG_VARIABLE: &str = "WORKER_CONFIG";
+
+/// What the command line says about where settings come from.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) profile: Option<String>,
+    pub(super) config: Option<Utf8PathBuf>,
+}
+
+impl Source {
+    /// Loads the settings in force, with the flags of the command on top. Also gives the surroundings they came from.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(super) fn load(self, overrides: Vec<Override>) -> Result<(Loaded, LoadFrom), LoadError> {
+        let mut from = LoadFrom::process(process_environment().map_err(LoadError::Surroundings)?);
+        from.profile = self.profile;
+        from.config_file = self.config.or_else(|| from.variables.get(CONFIG_VARIABLE).map(Utf8PathBuf::from));
+        from.overrides = overrides;
+        let loaded = Settings::load(&from).map_err(LoadError::Settings)?;
+        Ok((loaded, from))
+    }
+}
+
+/// Why there are no settings.
+pub(super) enum LoadError {
+    /// The process's own surroundings cannot be read.
+    Surroundings(io::Error),
+    /// Something is wrong with them.
+    Settings(ConfigErrors),
+}
+
+impl LoadError {
+    /// Shows everything that is wrong, one line each.
+    pub(super) fn complain(&self) {
+        match self {
+            Self::Surroundings(error) => {
+                console::complaint(&format!("error: the working directory cannot be used: {error}"));
+            }
+            Self::Settings(errors) => {
+                for problem in errors.problems() {
+                    console::complaint(&format!("error: {}", ErrorChain(problem)));
+                }
+            }
+        }
+    }
+}

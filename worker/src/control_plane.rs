@@ -1,0 +1,119 @@
+//! What a run needs of the central API, and no more.
+//!
+//! The seam exists for the tests of the actor: they use one hand-written fake. Everything above the actor is tested
+//! through the real client, because headers, retries and undecodable answers are where workers break.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use central_api_client::{ApiError, CallKind, Client, EventEmitter, LogShipper, Verdict};
+use central_api_wire::block::{BlockDocument, Variable};
+use central_api_wire::deployment::Deployment;
+use central_api_wire::event::Event;
+use central_api_wire::flow_run::{Flow, FlowRun, FlowRunUpdate, LabelsUpdate};
+use central_api_wire::log::LogLine;
+use central_api_wire::state::SetStateRequest;
+use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, RunId};
+
+/// The central API as one run sees it. "Not found" is an answer, not an error, where a worker can go on without.
+#[async_trait]
+pub trait ControlPlane: fmt::Debug + Send + Sync + 'static {
+    /// A deployment; `None` if it was deleted.
+    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError>;
+    /// A flow.
+    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError>;
+    /// A run as it is now; `None` if it was deleted.
+    async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError>;
+    /// A block with its secrets; `None` if there is none.
+    async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError>;
+    /// A block with its secrets; `None` if there is none.
+    async fn block_by_name(&self, slug: &str, name: &str) -> Result<Option<BlockDocument>, ApiError>;
+    /// A variable; `None` if there is none.
+    async fn variable(&self, name: &str) -> Result<Option<Variable>, ApiError>;
+    /// Proposes a state.
+    async fn propose(&self, run: RunId, request: &SetStateRequest, kind: CallKind) -> Result<Verdict, ApiError>;
+    /// Stores the infrastructure's id.
+    async fn set_infra_id(&self, run: RunId, id: &InfraId) -> Result<(), ApiError>;
+    /// Merges labels into the run's.
+    async fn set_labels(&self, run: RunId, labels: &LabelsUpdate) -> Result<(), ApiError>;
+    /// Queues a line of the run's log. Never waits.
+    fn log(&self, line: LogLine);
+    /// Waits, for a bounded time, until the run's queued lines were delivered.
+    async fn flush_logs(&self, run: RunId);
+    /// Queues an event. Never waits.
+    fn emit(&self, event: Event);
+}
+
+/// The real API.
+#[derive(Clone, Debug)]
+pub struct RemoteControlPlane {
+    client: Client,
+    logs: LogShipper,
+    events: EventEmitter,
+}
+
+impl RemoteControlPlane {
+    /// Joins the three ways to the API. The client is the one attributed to the run's worker.
+    pub const fn new(client: Client, logs: LogShipper, events: EventEmitter) -> Self {
+        Self { client, logs, events }
+    }
+}
+
+fn found<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[async_trait]
+impl ControlPlane for RemoteControlPlane {
+    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError> {
+        found(self.client.deployment(id).await)
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError> {
+        self.client.flow(id).await
+    }
+
+    async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
+        found(self.client.flow_run(id).await)
+    }
+
+    async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {
+        found(self.client.block_by_id(id).await)
+    }
+
+    async fn block_by_name(&self, slug: &str, name: &str) -> Result<Option<BlockDocument>, ApiError> {
+        found(self.client.block_by_name(slug, name).await)
+    }
+
+    async fn variable(&self, name: &str) -> Result<Option<Variable>, ApiError> {
+        self.client.variable(name).await
+    }
+
+    async fn propose(&self, run: RunId, request: &SetStateRequest, kind: CallKind) -> Result<Verdict, ApiError> {
+        self.client.set_state(run, request, kind).await
+    }
+
+    async fn set_infra_id(&self, run: RunId, id: &InfraId) -> Result<(), ApiError> {
+        self.client.update_flow_run(run, &FlowRunUpdate { infrastructure_pid: Some(id.0.clone()) }).await
+    }
+
+    async fn set_labels(&self, run: RunId, labels: &LabelsUpdate) -> Result<(), ApiError> {
+        self.client.update_labels(run, labels).await
+    }
+
+    fn log(&self, line: LogLine) {
+        self.logs.log(line);
+    }
+
+    async fn flush_logs(&self, run: RunId) {
+        self.logs.flush_run(run).await;
+    }
+
+    fn emit(&self, event: Event) {
+        self.events.emit(event);
+    }
+}

@@ -1,0 +1,28 @@
+//! The daemon: takes scheduled runs from Prefect work pools and executes them.
+//!
+//! Per pool it spawns four loops: sync (pool and heartbeat over REST), channel (the same over a websocket), poller, and
+//! cancellation observer; per run one actor; per process a log shipper, an event emitter and, if wanted, a health server.
+//! Offers go poller -> dispatcher -> actor by call; stops go observer or daemon -> actor by the inbox in [`live_runs`];
+//! the pool as it is now goes sync or channel -> everybody by [`pool::PoolView`].
+//!
+//! It never sets a run's state while the run's own engine owns it, except to end a cancellation, and nothing that the API
+//! answers ends it once it has started.
+
+pub mod cancellation;
+pub mod cli;
+pub mod console;
+pub mod control_plane;
+pub mod daemon;
+pub mod dispatcher;
+pub mod health;
+pub mod journal;
+pub mod live_runs;
+pub mod metrics;
+pub mod plan;
+pub mod pool;
+pub mod preflight;
+pub mod registry;
+pub mod run;
+pub mod signals;
+pub mod start_error;
+pub mod telemetry;

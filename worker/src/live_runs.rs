@@ -1,0 +1,211 @@
+//! The table of live runs, from which slots are derived.
+//!
+//! A slot is the presence of a run in this table, so there is no counter that a forgotten path could leave wrong: the
+//! entry is removed when the run's actor ends, however it ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use worker_core::ids::RunId;
+use worker_core::machine::Input;
+
+/// Which pool worker of this daemon a run belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolIndex(pub usize);
+
+/// Inputs that wait for an actor. An actor takes them at once, so more than these mean a flood of repeated stops.
+const INBOX: usize = 16;
+
+/// Shared by the dispatcher, which adds, and by whoever has something to say to a run.
+#[derive(Clone, Debug)]
+pub struct LiveRuns {
+    table: Arc<Mutex<Table>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    pools: HashMap<PoolIndex, HashMap<RunId, mpsc::Sender<Input>>>,
+}
+
+/// Why a run got no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSlot {
+    /// This daemon executes the run already.
+    AlreadyLive,
+    /// The pool's limit is reached.
+    LimitReached {
+        /// How many runs of the pool are live.
+        live: usize,
+    },
+}
+
+/// A run's place in the table. Dropping it frees the slot.
+#[derive(Debug)]
+pub struct Slot {
+    runs: LiveRuns,
+    pool: PoolIndex,
+    run: RunId,
+}
+
+impl Default for LiveRuns {
+    fn default() -> Self {
+        Self { table: Arc::default(), changes: watch::Sender::new(0) }
+    }
+}
+
+impl LiveRuns {
+    /// Takes a slot for a run, with the channel on which the run will be told things.
+    ///
+    /// # Errors
+    /// [`NoSlot`] if the run is live already, in any pool, or the pool has no free slot.
+    pub fn reserve(
+        &self,
+        pool: PoolIndex,
+        run: RunId,
+        limit: Option<usize>,
+    ) -> Result<(Slot, mpsc::Receiver<Input>), NoSlot> {
+        let mut table = self.table();
+        if table.pools.values().any(|runs| runs.contains_key(&run)) {
+            return Err(NoSlot::AlreadyLive);
+        }
+        let runs = table.pools.entry(pool).or_default();
+        if limit.is_some_and(|limit| runs.len() >= limit) {
+            return Err(NoSlot::LimitReached { live: runs.len() });
+        }
+        let (sender, receiver) = mpsc::channel(INBOX);
+        runs.insert(run, sender);
+        drop(table);
+        self.changes.send_modify(|generation| *generation += 1);
+        Ok((Slot { runs: self.clone(), pool, run }, receiver))
+    }
+
+    /// How many runs of a pool are live.
+    pub fn count(&self, pool: PoolIndex) -> usize {
+        self.table().pools.get(&pool).map_or(0, HashMap::len)
+    }
+
+    /// How many runs are live in all pools.
+    pub fn total(&self) -> usize {
+        self.table().pools.values().map(HashMap::len).sum()
+    }
+
+    /// Whether a run of a pool is live.
+    pub fn contains(&self, pool: PoolIndex, run: RunId) -> bool {
+        self.table().pools.get(&pool).is_some_and(|runs| runs.contains_key(&run))
+    }
+
+    /// The live runs of a pool.
+    pub fn ids(&self, pool: PoolIndex) -> Vec<RunId> {
+        self.table().pools.get(&pool).map(|runs| runs.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Tells a run something. A full inbox means that it was told the same many times and has not acted yet: the
+    /// repeat is dropped.
+    pub fn tell(&self, pool: PoolIndex, run: RunId, input: Input) {
+        let inbox = self.table().pools.get(&pool).and_then(|runs| runs.get(&run).cloned());
+        if let Some(inbox) = inbox
+            && inbox.try_send(input).is_err()
+        {
+            tracing::debug!(%run, "the run has ended, or has not yet acted on what it was told before");
+        }
+    }
+
+    /// Tells every run something.
+    pub fn tell_all(&self, input: &Input) {
+        let everyone: Vec<_> =
+            self.table().pools.iter().flat_map(|(pool, runs)| runs.keys().map(|run| (*pool, *run))).collect();
+        for (pool, run) in everyone {
+            self.tell(pool, run, input.clone());
+        }
+    }
+
+    /// Changes with every run that comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until a pool has no live run. Cancel safe.
+    pub async fn until_empty(&self, pool: PoolIndex) {
+        let mut changes = self.changes();
+        while self.count(pool) > 0 {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(runs) = self.runs.table().pools.get_mut(&self.pool) {
+            runs.remove(&self.run);
+        }
+        self.runs.changes.send_modify(|generation| *generation += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use worker_core::machine::StopReason;
+
+    use super::*;
+
+    const POOL: PoolIndex = PoolIndex(0);
+
+    fn run(n: u128) -> RunId {
+        RunId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_slot_is_free_again_when_it_is_dropped_and_never_twice() {
+        let runs = LiveRuns::default();
+        let (first, _inbox) = runs.reserve(POOL, run(1), Some(1)).unwrap();
+        assert_eq!(runs.reserve(POOL, run(2), Some(1)).unwrap_err(), NoSlot::LimitReached { live: 1 });
+        drop(first);
+        assert_eq!(runs.count(POOL), 0);
+        assert!(runs.reserve(POOL, run(2), Some(1)).is_ok());
+    }
+
+    #[test]
+    fn a_run_is_live_once_whatever_pool_offers_it() {
+        let runs = LiveRuns::default();
+        let _held = runs.reserve(POOL, run(1), None).unwrap();
+        assert_eq!(runs.reserve(PoolIndex(1), run(1), None).unwrap_err(), NoSlot::AlreadyLive);
+    }
+
+    #[test]
+    fn a_limit_counts_one_pool_only() {
+        let runs = LiveRuns::default();
+        let _held = runs.reserve(POOL, run(1), Some(1)).unwrap();
+        assert!(runs.reserve(PoolIndex(1), run(2), Some(1)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_told_arrives_and_a_flood_is_harmless() {
+        let runs = LiveRuns::default();
+        let (_slot, mut inbox) = runs.reserve(POOL, run(1), None).unwrap();
+        for _ in 0..INBOX + 5 {
+            runs.tell_all(&Input::Stop(StopReason::Cancelled));
+        }
+        assert_eq!(inbox.recv().await, Some(Input::Stop(StopReason::Cancelled)));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_an_empty_pool_ends_with_its_last_run() {
+        let runs = LiveRuns::default();
+        let (slot, _inbox) = runs.reserve(POOL, run(1), None).unwrap();
+        let waiting = {
+            let runs = runs.clone();
+            async move { runs.until_empty(POOL).await }
+        };
+        tokio::join!(waiting, async move { drop(slot) });
+        assert_eq!(runs.total(), 0);
+    }
+}

@@ -1,0 +1,60 @@
+//! What the daemon is going to do, worked out from the settings before anything is started.
+
+use std::time::Duration;
+
+use central_api_client::ClientSettings;
+use serde_json::{Map, Value};
+
+use crate::registry::ProcessSettings;
+use crate::run::RunSettings;
+
+/// Everything the daemon needs to know. Holds credentials, so there is no `Debug`.
+pub struct DaemonPlan {
+    /// How to reach the API.
+    pub client: ClientSettings,
+    /// The pools, at least one.
+    pub pools: Vec<PoolPlan>,
+    /// Settings of the process kind.
+    pub process: ProcessSettings,
+    /// Settings of every run.
+    pub run_settings: RunSettings,
+    /// One round and no more.
+    pub run_once: bool,
+    /// Whether to wait for an API that gives no sensible answer at the start.
+    pub wait_for_api: bool,
+    /// Whether to compare versions at the start.
+    pub check_server_version: bool,
+    /// Host and port of the health server.
+    pub health: Option<(String, u16)>,
+    /// Host and port of the metrics server.
+    pub metrics: Option<(String, u16)>,
+    /// Whether kinds with a supervisor of their own are also cancelled from here.
+    pub cancellation_enabled: bool,
+    /// Mean time between questions for cancellations while there is no event stream.
+    pub cancellation_poll: Duration,
+}
+
+/// One pool, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct PoolPlan {
+    /// The pool.
+    pub pool: String,
+    /// The worker's name, if given.
+    pub worker_name: Option<String>,
+    /// The type, if given.
+    pub kind: Option<String>,
+    /// The queues; none means all.
+    pub work_queues: Vec<String>,
+    /// At most this many runs at a time.
+    pub limit: Option<usize>,
+    /// How long before it is due a run is taken.
+    pub prefetch: Duration,
+    /// The template, if given.
+    pub base_job_template: Option<Map<String, Value>>,
+    /// Whether a missing pool is made.
+    pub create_pool_if_not_found: bool,
+    /// Mean time between polls.
+    pub query_interval: Duration,
+    /// Mean time between heartbeats.
+    pub heartbeat_interval: Duration,
+}

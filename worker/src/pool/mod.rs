@@ -1,0 +1,18 @@
+//! One work pool that this daemon serves: its own settings, loops and slots.
+//!
+//! Tasks of a pool worker: the sync loop (pool and heartbeat), the worker channel, the poller, the cancellation observer.
+//! They share the pool as it is now ([`PoolView`]) and the table of live runs; none of them can stop another.
+
+pub mod channel;
+mod channel_health;
+pub mod pace;
+pub mod poller;
+mod settings;
+pub mod sync;
+mod trouble;
+mod view;
+
+pub use channel_health::ChannelHealth;
+pub use settings::PoolSettings;
+pub use trouble::Trouble;
+pub use view::PoolView;

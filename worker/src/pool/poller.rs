@@ -1,0 +1,202 @@
+//! Asking for due runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use central_api_client::{ApiError, Client};
+use central_api_wire::MAX_RUNS_PER_POLL;
+use central_api_wire::flow_run::{FlowRun, ScheduledRun, ScheduledRunsRequest};
+use central_api_wire::work_pool::WorkPool;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{PoolSettings, PoolView, Trouble, pace};
+use crate::dispatcher::{Dispatched, Dispatcher};
+
+/// When the last poll ended well, or was skipped with reason; for the health server.
+#[derive(Debug)]
+pub struct LastPoll {
+    begun: Instant,
+    millis: AtomicU64,
+}
+
+impl Default for LastPoll {
+    fn default() -> Self {
+        Self { begun: Instant::now(), millis: AtomicU64::new(0) }
+    }
+}
+
+impl LastPoll {
+    fn now(&self) {
+        let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// How long ago it was.
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.millis.load(Ordering::Relaxed)))
+    }
+}
+
+/// The poll loop of one pool worker.
+pub struct Poller {
+    /// The API, attributed to this worker.
+    pub client: Client,
+    /// The settings.
+    pub settings: Arc<PoolSettings>,
+    /// The pool as it is now.
+    pub view: PoolView,
+    /// Where runs go.
+    pub dispatcher: Dispatcher,
+    /// When the last poll was.
+    pub last_poll: Arc<LastPoll>,
+}
+
+/// What a poll says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// There may be more at once: the server had a full page.
+    AtOnce,
+    /// There was more than we have slots.
+    WhenASlotIsFree,
+    /// Nothing is waiting.
+    AfterTheInterval,
+}
+
+impl Poller {
+    /// Polls until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut trouble = Trouble::new("ask the API for due runs");
+        loop {
+            let polled = tokio::select! {
+                () = stop.cancelled() => return,
+                polled = self.once() => polled,
+            };
+            let mut changes = self.dispatcher.live_runs().changes();
+            changes.mark_unchanged();
+            let pause = match polled {
+                Ok(Next::AtOnce) => Duration::ZERO,
+                Ok(Next::WhenASlotIsFree | Next::AfterTheInterval) => pace::jittered(self.settings.query_interval),
+                Err(ref error) => {
+                    pace::after_failure(trouble.failed(error), self.settings.query_interval, error.retry_after())
+                }
+            };
+            if polled.is_ok() {
+                trouble.worked();
+            }
+            let slot = async {
+                if matches!(polled, Ok(Next::WhenASlotIsFree)) && !self.dispatcher.has_free_slot() {
+                    while changes.changed().await.is_ok() {
+                        if self.dispatcher.has_free_slot() {
+                            return;
+                        }
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = slot => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One poll, once the pool is known. Polls go on while no slot is free: the server takes them for a sign of life.
+    ///
+    /// # Errors
+    /// What the API answered, or that it did not.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: runs are handed over without waiting.
+    pub async fn poll_and_dispatch(&self) -> Result<(), ApiError> {
+        self.once().await.map(drop)
+    }
+
+    async fn once(&self) -> Result<Next, ApiError> {
+        let pool = self.known_pool().await;
+        let queues = &self.settings.work_queues;
+        let request = ScheduledRunsRequest {
+            work_queue_names: Some(queues.clone()),
+            scheduled_before: Some(due_before(Timestamp::now(), self.settings.prefetch)),
+            ..ScheduledRunsRequest::default()
+        };
+        let runs = match self.client.scheduled_runs(&self.settings.pool, &request).await {
+            Ok(runs) => runs,
+            // The pool or a queue is gone; it may come back.
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        self.last_poll.now();
+        let full = runs.len() >= MAX_RUNS_PER_POLL;
+        let mut started = 0_usize;
+        for ScheduledRun { flow_run, .. } in runs {
+            if retries_in_process(&flow_run) {
+                continue;
+            }
+            match self.dispatcher.dispatch(flow_run, Arc::clone(&pool)) {
+                Dispatched::Started => started += 1,
+                Dispatched::AlreadyLive => {}
+                Dispatched::LimitReached => return Ok(Next::WhenASlotIsFree),
+            }
+        }
+        // A full page of runs that are all live already would be answered the same at once.
+        Ok(if full && started > 0 { Next::AtOnce } else { Next::AfterTheInterval })
+    }
+
+    /// Waits for the pool. That it is missing is no reason to restart the worker, so the wait counts as polling.
+    async fn known_pool(&self) -> Arc<WorkPool> {
+        loop {
+            tokio::select! {
+                biased;
+                pool = self.view.known() => return pool,
+                () = tokio::time::sleep(self.settings.query_interval) => self.last_poll.now(),
+            }
+        }
+    }
+}
+
+fn due_before(now: Timestamp, prefetch: Duration) -> Timestamp {
+    let ahead = SignedDuration::from_secs(i64::try_from(prefetch.as_secs()).unwrap_or(i64::MAX));
+    now.checked_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
+/// A run that its own process will retry must not be started a second time.
+fn retries_in_process(run: &FlowRun) -> bool {
+    run.empirical_policy.get("retry_type").is_some_and(|kind| kind == "in_process")
+        && run.state_name.as_deref() == Some("AwaitingRetry")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn run(state_name: &str, retry_type: Option<&str>) -> FlowRun {
+        serde_json::from_value(json!({
+            "id": Uuid::nil(), "flow_id": Uuid::nil(), "state_type": "SCHEDULED", "state_name": state_name,
+            "empirical_policy": {"retry_type": retry_type},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn c045_in_process_retries_are_not_submitted() {
+        assert!(retries_in_process(&run("AwaitingRetry", Some("in_process"))));
+        assert!(!retries_in_process(&run("AwaitingRetry", Some("reschedule"))));
+        assert!(!retries_in_process(&run("Scheduled", Some("in_process"))));
+        assert!(!retries_in_process(&run("Scheduled", None)));
+    }
+
+    #[test]
+    fn c041_runs_are_asked_for_up_to_now_plus_prefetch_in_whole_seconds() {
+        let now: Timestamp = "2026-11-21T01:00:00Z".parse().unwrap();
+        assert_eq!(due_before(now, Duration::ZERO), now);
+        assert_eq!(due_before(now, Duration::from_millis(10_900)).to_string(), "2026-11-21T01:00:10Z");
+        assert_eq!(due_before(now, Duration::MAX), Timestamp::MAX);
+    }
+}

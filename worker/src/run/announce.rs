@@ -1,0 +1,52 @@
+//! Telling the API that the launch is near.
+
+use central_api_client::{CallKind, Verdict};
+use central_api_wire::state::StateType;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use worker_core::machine::{Input, StopReason};
+use worker_core::spec::ReportState;
+
+use super::context::RunContext;
+use super::error_chain::ErrorChain;
+use super::proposal;
+
+/// Labels the run and proposes Submitting. Neither has to succeed: old servers know neither. But a run that the server
+/// says is being cancelled is not launched any more.
+pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Input {
+    let run = cx.offer.key.run;
+    if let Err(error) = cx.api.set_labels(run, &labels(cx)).await {
+        tracing::debug!("the run was not labelled: {}", ErrorChain(&error));
+    }
+    match cx.api.propose(run, &proposal::submitting(run), CallKind::Claim).await {
+        Ok(Verdict::Reject { state: Some(state), .. })
+            if matches!(state.state_type, StateType::Cancelling | StateType::Cancelled) =>
+        {
+            return Input::Stop(StopReason::Cancelled);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::debug!("Submitting was not proposed: {}", ErrorChain(&error)),
+    }
+    if report_state == ReportState::Worker {
+        until_due(cx).await;
+    }
+    Input::Announced
+}
+
+/// A run is offered a little before it is due. An engine waits for its time; a command that knows nothing of Prefect is
+/// started when it is due.
+async fn until_due(cx: &RunContext) {
+    let Some(due) = cx.offer.flow_run.next_scheduled_start_time else { return };
+    if let Ok(early) = due.duration_since(Timestamp::now()).try_into() {
+        tokio::time::sleep(early).await;
+    }
+}
+
+fn labels(cx: &RunContext) -> Map<String, Value> {
+    Map::from_iter([
+        ("prefect.worker.name".to_owned(), Value::from(cx.identity.name.clone())),
+        ("prefect.worker.type".to_owned(), Value::from(cx.identity.kind.as_str())),
+        ("prefect.work-pool.name".to_owned(), Value::from(cx.offer.pool.name.clone())),
+        ("prefect.work-pool.id".to_owned(), Value::from(cx.offer.pool.id.to_string())),
+    ])
+}

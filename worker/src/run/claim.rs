@@ -1,0 +1,183 @@
+//! Asking the server for a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use central_api_client::{ApiError, CallKind, Verdict};
+use central_api_wire::deployment::Deployment;
+use central_api_wire::state::StateType;
+use worker_core::ids::{DeploymentId, LaunchKey};
+
+use super::context::RunContext;
+use super::error_chain::ErrorChain;
+use super::proposal;
+
+/// What came of a claim.
+pub(super) enum Claim {
+    /// The run is ours. Its deployment, read on the way, comes along.
+    Ours(Option<Arc<Deployment>>),
+    /// It is not, or not this time: a run still Scheduled is offered again by the next poll.
+    NotOurs,
+}
+
+/// Checks that the deployment still exists and proposes Pending.
+pub(super) async fn claim(cx: &RunContext) -> Claim {
+    let id = cx.offer.key.run;
+    cx.log().info(format!("Worker '{}' submitting flow run '{id}'", cx.identity.name));
+    if let Some(worker_id) = cx.identity.id.get() {
+        cx.log().info(format!("Running on worker id: {worker_id}"));
+    }
+    let deployment = match cx.offer.flow_run.deployment_id {
+        None => None,
+        Some(deployment) => match cx.api.deployment(deployment).await {
+            Ok(Some(deployment)) => Some(deployment),
+            Ok(None) => {
+                cancel_orphan(cx, deployment).await;
+                return Claim::NotOurs;
+            }
+            Err(error) => {
+                tracing::warn!("deployment {deployment} could not be read, so the run waits: {}", ErrorChain(&error));
+                return Claim::NotOurs;
+            }
+        },
+    };
+    if propose_pending(cx).await { Claim::Ours(deployment.map(Arc::new)) } else { Claim::NotOurs }
+}
+
+async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
+    let run = cx.offer.key.run;
+    cx.log()
+        .error(format!("Deployment {deployment} no longer exists. Flow run {run} will not be submitted for execution"));
+    cx.api.flush_logs(run).await;
+    let message = format!("Deployment {deployment} no longer exists, cancelled run.");
+    let request = proposal::cancelled(run, None, message);
+    if let Err(error) = cx.api.propose(run, &request, CallKind::Claim).await {
+        tracing::warn!("the run could not be cancelled: {}", ErrorChain(&error));
+    }
+}
+
+async fn propose_pending(cx: &RunContext) -> bool {
+    let key = cx.offer.key;
+    let request = proposal::pending(key);
+    loop {
+        let verdict = match cx.api.propose(key.run, &request, CallKind::Claim).await {
+            Ok(verdict) => verdict,
+            Err(error) => return claimed_after_all(cx, &error).await,
+        };
+        match judge(key, verdict) {
+            Judgement::Ours => return true,
+            Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
+            Judgement::NotOurs(why) => {
+                cx.log().info(format!("Aborted submission of flow run '{}': {why}", key.run));
+                return false;
+            }
+        }
+    }
+}
+
+/// The answer to the claim was lost or refused. If it took effect all the same, nobody else will ever take the run.
+async fn claimed_after_all(cx: &RunContext, error: &ApiError) -> bool {
+    let key = cx.offer.key;
+    if error.is_not_found() {
+        tracing::info!("the flow run was deleted before it was claimed");
+        return false;
+    }
+    let stored = match cx.api.flow_run(key.run).await {
+        Ok(run) => run.and_then(|run| run.state),
+        Err(_) => None,
+    };
+    if stored.is_some_and(|state| {
+        state.state_type == StateType::Pending && state.state_details.transition_id == Some(key.claim)
+    }) {
+        return true;
+    }
+    cx.log().error(format!("Failed to update state of flow run '{}': {}", key.run, ErrorChain(error)));
+    false
+}
+
+#[derive(Debug, PartialEq)]
+enum Judgement {
+    Ours,
+    AskAgain(Duration),
+    NotOurs(String),
+}
+
+/// Reads the server's verdict on a claim.
+///
+/// A rejection that shows the run in the Pending state made by this very claim is an acceptance whose answer was lost.
+fn judge(key: LaunchKey, verdict: Verdict) -> Judgement {
+    match verdict {
+        Verdict::Accept(_) => Judgement::Ours,
+        Verdict::Wait { delay, .. } => Judgement::AskAgain(delay),
+        Verdict::Abort { reason } => {
+            let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+            Judgement::NotOurs(format!("Server sent an abort signal: {reason}"))
+        }
+        Verdict::Reject { state, reason } => match state {
+            Some(state) if state.state_type == StateType::Pending => {
+                let made_by = state.state_details.transition_id;
+                if made_by.is_none_or(|made_by| made_by == key.claim) {
+                    Judgement::Ours
+                } else {
+                    Judgement::NotOurs("Another worker has claimed it".to_owned())
+                }
+            }
+            Some(state) => Judgement::NotOurs(format!("Server returned a non-pending state '{}'", state.state_type)),
+            None => Judgement::NotOurs(reason.unwrap_or_else(|| "Server rejected the claim".to_owned())),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use central_api_wire::state::{State, StateDetails};
+    use uuid::Uuid;
+    use worker_core::ids::{RunId, TransitionId};
+
+    use super::*;
+
+    fn key() -> LaunchKey {
+        LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::from_u128(2)) }
+    }
+
+    fn rejected(state_type: StateType, transition: Option<u128>) -> Verdict {
+        let transition_id = transition.map(|id| TransitionId(Uuid::from_u128(id)));
+        let state = State {
+            id: None,
+            state_type,
+            name: None,
+            timestamp: None,
+            message: None,
+            data: None,
+            state_details: StateDetails { transition_id, ..StateDetails::default() },
+        };
+        Verdict::Reject { state: Some(state), reason: None }
+    }
+
+    #[test]
+    fn verdicts_on_a_claim() {
+        let ours = |verdict| judge(key(), verdict) == Judgement::Ours;
+        assert!(ours(Verdict::Accept(None)));
+        assert!(ours(rejected(StateType::Pending, Some(2))), "our own claim, its answer lost");
+        assert!(ours(rejected(StateType::Pending, None)));
+        assert!(!ours(rejected(StateType::Pending, Some(3))), "somebody else's claim");
+        assert!(!ours(rejected(StateType::Cancelling, Some(2))));
+        assert!(!ours(Verdict::Reject { state: None, reason: None }));
+        assert!(!ours(Verdict::Abort { reason: None }));
+        let delay = Duration::from_secs(5);
+        assert_eq!(judge(key(), Verdict::Wait { delay, reason: None }), Judgement::AskAgain(delay));
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_server_said() {
+        let reason = Some("This run is in a PENDING state".to_owned());
+        assert_eq!(
+            judge(key(), Verdict::Abort { reason }),
+            Judgement::NotOurs("Server sent an abort signal: This run is in a PENDING state".to_owned())
+        );
+        assert_eq!(
+            judge(key(), rejected(StateType::Scheduled, None)),
+            Judgement::NotOurs("Server returned a non-pending state 'SCHEDULED'".to_owned())
+        );
+    }
+}

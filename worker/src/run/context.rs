@@ -1,0 +1,80 @@
+//! What one execution of a run is surrounded by.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use central_api_wire::flow_run::FlowRun;
+use central_api_wire::work_pool::WorkPool;
+use infra_contract::InfraPlugin;
+use worker_core::handle::PluginKind;
+use worker_core::ids::{LaunchKey, WorkerId};
+
+use super::log::RunLog;
+use crate::console::OutputSink;
+use crate::control_plane::ControlPlane;
+use crate::journal::Journal;
+
+/// Who this worker is in one of its pools.
+#[derive(Debug)]
+pub struct WorkerIdentity {
+    /// Its name.
+    pub name: String,
+    /// Its kind, as its events spell it.
+    pub kind: PluginKind,
+    /// Its id, once Prefect Cloud has told it.
+    pub id: OnceLock<WorkerId>,
+}
+
+/// Settings that every run of a pool shares.
+///
+/// The environments hold credentials, so there is no `Debug`.
+pub struct RunSettings {
+    /// The worker's explicitly set Prefect settings, under their environment names.
+    pub base_environment: BTreeMap<String, String>,
+    /// The worker's own environment, for `{{ $NAME }}`.
+    pub worker_environment: BTreeMap<String, String>,
+    /// How long a cancelled run has to end by itself.
+    pub kill_grace: Duration,
+    /// How long a run has to end by itself when the worker stops.
+    pub shutdown_grace: Duration,
+    /// Where native checkouts are made, one folder per execution.
+    pub code_directory: Utf8PathBuf,
+}
+
+/// A run as it was offered, with the pool as it was at that moment: later changes of the template do not touch it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Identity of this execution, made for it.
+    pub key: LaunchKey,
+    /// The run, with its state unknown: a poll does not say it.
+    pub flow_run: FlowRun,
+    /// The pool.
+    pub pool: Arc<WorkPool>,
+}
+
+/// Everything that the parts of one execution share.
+pub struct RunContext {
+    /// The run.
+    pub offer: Offer,
+    /// The worker.
+    pub identity: Arc<WorkerIdentity>,
+    /// The API.
+    pub api: Arc<dyn ControlPlane>,
+    /// The kind of infrastructure.
+    pub plugin: Arc<dyn InfraPlugin>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Where the output of the run's processes goes.
+    pub output: OutputSink,
+    /// The settings.
+    pub settings: Arc<RunSettings>,
+}
+
+impl RunContext {
+    /// The run's own log.
+    pub fn log(&self) -> RunLog<'_> {
+        RunLog::new(&*self.api, self.offer.key.run)
+    }
+}

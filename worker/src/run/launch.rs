@@ -1,0 +1,66 @@
+//! Starting infrastructure, and finding out whether it was started.
+
+use std::time::Duration;
+
+use infra_contract::{ErrorClass, Found, InfraError};
+use worker_core::handle::Handle;
+use worker_core::machine::Input;
+use worker_core::spec::Plan;
+
+use super::context::RunContext;
+use super::error_chain::ErrorChain;
+use super::prepare::with_hint;
+
+/// Pauses between the tries of a launch that failed for a transient reason. A launch is idempotent by its key.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+/// The pause between questions that must be answered.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+pub(super) fn for_people(error: &InfraError) -> String {
+    with_hint(ErrorChain(error).to_string(), error.hint.as_deref())
+}
+
+/// Starts the infrastructure.
+pub(super) async fn launch(cx: &RunContext, plan: &Plan) -> Input {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match cx.plugin.launch(plan).await {
+            Ok(handle) => return Input::Launched(handle),
+            Err(error) => error,
+        };
+        if error.class != ErrorClass::Transient {
+            return Input::SubmitFailed(for_people(&error));
+        }
+        let Some(pause) = pauses.next() else {
+            cx.log().warn(format!("The launch did not succeed: {}", for_people(&error)));
+            return Input::LaunchUnclear;
+        };
+        tracing::warn!("the launch did not succeed, trying again: {}", for_people(&error));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Looks for what an unclear launch left, until the plugin can say.
+pub(super) async fn find(cx: &RunContext) -> Input {
+    loop {
+        match cx.plugin.find(&cx.offer.key).await {
+            Ok(found) => return Input::Located(found),
+            Err(error) => tracing::warn!("cannot tell whether the launch took effect: {}", for_people(&error)),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Asks how the infrastructure is, until the plugin can say.
+pub(super) async fn reattach(cx: &RunContext, handle: &Handle) -> Input {
+    loop {
+        match cx.plugin.reattach(handle).await {
+            Ok(Found::Running) => return Input::FoundRunning,
+            Ok(Found::Exited(report)) => return Input::Exited(report),
+            Ok(Found::Gone) => return Input::Gone,
+            Err(error) => tracing::warn!("cannot tell how the infrastructure is: {}", for_people(&error)),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}

@@ -1,0 +1,55 @@
+//! The worker's lines in a run's log.
+
+use central_api_wire::log::LogLine;
+use jiff::Timestamp;
+use worker_core::ids::RunId;
+
+use crate::control_plane::ControlPlane;
+
+/// The logger under which a worker's lines appear on a run.
+const LOGGER: &str = "prefect.flow_runs.worker";
+
+/// Writes lines both to the run's log at the API and to the worker's own log.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLog<'a> {
+    api: &'a dyn ControlPlane,
+    run: RunId,
+}
+
+impl<'a> RunLog<'a> {
+    pub(super) const fn new(api: &'a dyn ControlPlane, run: RunId) -> Self {
+        Self { api, run }
+    }
+
+    /// What an operator would tell a colleague.
+    pub(super) fn info(&self, message: impl Into<String>) {
+        let message = message.into();
+        tracing::info!("{message}");
+        self.ship(20, message);
+    }
+
+    /// Something that may make the run fail.
+    pub(super) fn warn(&self, message: impl Into<String>) {
+        let message = message.into();
+        tracing::warn!("{message}");
+        self.ship(30, message);
+    }
+
+    /// Something that failed the run.
+    pub(super) fn error(&self, message: impl Into<String>) {
+        let message = message.into();
+        tracing::error!("{message}");
+        self.ship(40, message);
+    }
+
+    fn ship(&self, level: u8, message: String) {
+        self.api.log(LogLine {
+            name: LOGGER.to_owned(),
+            level,
+            message,
+            timestamp: Timestamp::now(),
+            flow_run_id: Some(self.run),
+            worker_id: None,
+        });
+    }
+}

@@ -1,0 +1,24 @@
+//! One run, from the offer to the end: an actor that feeds the run machine and carries out its effects.
+
+mod actor;
+mod announce;
+mod claim;
+mod code;
+mod context;
+mod error_chain;
+mod launch;
+mod log;
+mod prepare;
+mod proposal;
+mod report;
+mod stop;
+mod watch;
+mod worker_event;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::Actor;
+pub use context::{Offer, RunContext, RunSettings, WorkerIdentity};
+pub use error_chain::ErrorChain;
+pub use worker_event::{lifecycle_event, work_pool_related, worker_resource};

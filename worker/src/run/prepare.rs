@@ -1,0 +1,204 @@
+//! From a claimed run to a plan.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use central_api_client::ApiError;
+use central_api_wire::CLIENT_VERSION;
+use central_api_wire::deployment::Deployment;
+use central_api_wire::event::Event;
+use central_api_wire::flow_run::Flow;
+use code_storage::CodeError;
+use infra_contract::InfraError;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use worker_core::job_configuration::{
+    DeploymentContext, FlowContext, FlowRunContext, JobConfigurationError, PreparationContext, PreparedJob,
+    WorkPoolContext, resolve,
+};
+use worker_core::spec::{Plan, ReportState, RunSpec};
+use worker_core::template::Reference;
+
+use super::code;
+use super::context::RunContext;
+use super::error_chain::ErrorChain;
+use super::worker_event::{RunSubject, worker_resource};
+
+/// A run that is already claimed waits this long for an API that does not answer, rather than crash for it.
+const PATIENCE: Duration = Duration::from_mins(15);
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What preparing brings.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) report_state: ReportState,
+    pub(super) subject: RunSubject,
+    pub(super) submitted: Event,
+}
+
+/// Why a run could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    #[error("the {what} could not be read")]
+    Unreadable {
+        what: &'static str,
+        #[source]
+        source: ApiError,
+    },
+    #[error("the job configuration is not valid")]
+    Configuration(#[source] JobConfigurationError),
+    #[error("the flow's code could not be brought")]
+    Code(#[source] CodeError),
+    #[error("{0}")]
+    Infrastructure(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>, Option<String>),
+}
+
+impl From<JobConfigurationError> for PrepareError {
+    fn from(error: JobConfigurationError) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl From<InfraError> for PrepareError {
+    fn from(error: InfraError) -> Self {
+        Self::Infrastructure(error.context, error.source, error.hint)
+    }
+}
+
+impl PrepareError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Code(error) => Some(error.hint().to_owned()),
+            Self::Infrastructure(_, _, hint) => hint.clone(),
+            Self::Configuration(error) => Some(error.hint().to_owned()),
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The text for the run's state and log.
+    pub(super) fn for_people(&self) -> String {
+        with_hint(ErrorChain(self).to_string(), self.hint().as_deref())
+    }
+}
+
+/// A message followed by what to do about it.
+pub(super) fn with_hint(message: String, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message}. {hint}"),
+        None => message,
+    }
+}
+
+/// Resolves the configuration, says so to the world, brings the code and lets the plugin plan.
+pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) -> Result<Prepared, PrepareError> {
+    let flow_id = cx.offer.flow_run.flow_id;
+    let flow =
+        patiently(|| cx.api.flow(flow_id)).await.map_err(|source| PrepareError::Unreadable { what: "flow", source })?;
+    let job = configure(cx, deployment, &flow).await?;
+
+    let worker = worker_resource(&cx.identity.name, &cx.identity.kind);
+    let subject = RunSubject::new(worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
+    let submitted = subject.submitted();
+    cx.api.emit(submitted.clone());
+
+    let code = code::bring(cx, deployment, &job).await.map_err(PrepareError::Code)?;
+    let report_state = job.report_state;
+    let mut env = job.env;
+    if let Some(directory) = code.as_ref().and_then(|code| code.importable.as_ref()) {
+        importable_from(&mut env, &cx.settings.worker_environment, directory);
+    }
+    let spec = RunSpec {
+        key: cx.offer.key,
+        flow_run_name: cx.offer.flow_run.name.clone(),
+        name: job.name,
+        command: job.command,
+        env,
+        worker_settings: cx.settings.base_environment.clone(),
+        labels: job.labels,
+        fields: job.fields,
+        code: code.map(|code| code.in_place),
+        report_state,
+    };
+    let plan = cx.plugin.prepare(&spec).await?;
+    Ok(Prepared { plan, report_state, subject, submitted })
+}
+
+/// Adds a folder to the end of the run's `PYTHONPATH`.
+fn importable_from(env: &mut BTreeMap<String, String>, inherited: &BTreeMap<String, String>, directory: &Utf8Path) {
+    const VARIABLE: &str = "PYTHONPATH";
+    let before = env.get(VARIABLE).or_else(|| inherited.get(VARIABLE)).filter(|path| !path.is_empty());
+    let path = before.map_or_else(|| directory.to_string(), |before| format!("{before}:{directory}"));
+    env.insert(VARIABLE.to_owned(), path);
+}
+
+async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow) -> Result<PreparedJob, PrepareError> {
+    let nothing = Map::new();
+    let template = Value::Object(cx.offer.pool.base_job_template.clone());
+    let of_deployment = deployment.and_then(|deployment| deployment.job_variables.as_ref()).unwrap_or(&nothing);
+    let of_run = cx.offer.flow_run.job_variables.as_ref().unwrap_or(&nothing);
+    let mut draft = resolve(&template, of_deployment, of_run, &cx.settings.worker_environment)?;
+    while let Some(reference) = draft.pending().first().cloned() {
+        let data = fetch(cx, &reference).await?;
+        draft.provide(&reference, data)?;
+    }
+    let flow_json = as_json(flow);
+    let run_json = as_json(&cx.offer.flow_run);
+    let context = PreparationContext {
+        base_environment: &cx.settings.base_environment,
+        worker_env: &cx.settings.worker_environment,
+        client_version: CLIENT_VERSION,
+        worker_name: &cx.identity.name,
+        worker_id: cx.identity.id.get().copied(),
+        work_pool: WorkPoolContext { id: cx.offer.pool.id, name: &cx.offer.pool.name },
+        flow_run: FlowRunContext { id: cx.offer.key.run, name: &cx.offer.flow_run.name, json: &run_json },
+        flow: FlowContext { id: flow.id, name: &flow.name, json: &flow_json },
+        deployment: deployment.map(|deployment| DeploymentContext {
+            id: deployment.id,
+            name: &deployment.name,
+            updated: deployment.updated,
+        }),
+    };
+    Ok(draft.finish()?.prepare_for_flow_run(&context)?)
+}
+
+fn as_json(object: &impl serde::Serialize) -> Value {
+    // Objects that came as JSON can be written as JSON.
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+async fn fetch(cx: &RunContext, reference: &Reference) -> Result<Option<Value>, PrepareError> {
+    let (what, fetched) = match reference {
+        Reference::Block { type_slug, name } => {
+            let block = patiently(|| cx.api.block_by_name(type_slug, name)).await;
+            ("block", block.map(|block| block.map(|block| Value::Object(block.data))))
+        }
+        Reference::BlockById(id) => {
+            let block = patiently(|| cx.api.block_by_id(*id)).await;
+            ("block", block.map(|block| block.map(|block| Value::Object(block.data))))
+        }
+        Reference::Variable(name) => {
+            let variable = patiently(|| cx.api.variable(name)).await;
+            ("variable", variable.map(|variable| variable.map(|variable| variable.value)))
+        }
+    };
+    fetched.map_err(|source| PrepareError::Unreadable { what, source })
+}
+
+/// Asks again while the API does not answer properly, for a bounded time. Cancel safe.
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(error) if error.is_transient() && Instant::now() < give_up => {
+                tracing::debug!("the API did not answer, asking again: {}", ErrorChain(&error));
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The states that a worker proposes, as values.
+
+use central_api_wire::state::{SetStateRequest, State, StateDetails, StateProposal, StateType};
+use jiff::Timestamp;
+use uuid::Uuid;
+use worker_core::ids::{LaunchKey, RunId, TransitionId};
+
+fn proposal(run: RunId, transition: TransitionId, state_type: StateType, name: &str) -> SetStateRequest {
+    let state_details =
+        StateDetails { flow_run_id: Some(run), transition_id: Some(transition), ..StateDetails::default() };
+    SetStateRequest {
+        state: StateProposal { state_type, name: Some(name.to_owned()), message: None, data: None, state_details },
+        force: false,
+    }
+}
+
+fn fresh() -> TransitionId {
+    TransitionId(Uuid::new_v4())
+}
+
+fn with_message(mut request: SetStateRequest, message: impl Into<String>) -> SetStateRequest {
+    request.state.message = Some(message.into());
+    request
+}
+
+/// Claims the run. The transition is the execution's own, so that a repeated claim is recognised as one.
+pub(super) fn pending(key: LaunchKey) -> SetStateRequest {
+    proposal(key.run, key.claim, StateType::Pending, "Pending")
+}
+
+/// Says that the launch is near.
+pub(super) fn submitting(run: RunId) -> SetStateRequest {
+    proposal(run, fresh(), StateType::Pending, "Submitting")
+}
+
+/// The infrastructure failed the run. Never forced: a run that has ended stays as it ended.
+pub(super) fn crashed(run: RunId, message: impl Into<String>) -> SetStateRequest {
+    with_message(proposal(run, fresh(), StateType::Crashed, "Crashed"), message)
+}
+
+/// The run was cancelled: a copy of its state with another type, forced, because the server lets nothing but this end a
+/// cancellation and the engine may have forced a crash over it.
+pub(super) fn cancelled(run: RunId, current: Option<&State>, message: impl Into<String>) -> SetStateRequest {
+    let mut request = with_message(proposal(run, fresh(), StateType::Cancelled, "Cancelled"), message);
+    request.force = true;
+    if let Some(current) = current {
+        request.state.data.clone_from(&current.data);
+    }
+    request
+}
+
+/// Puts a claimed run back for another worker.
+pub(super) fn scheduled(run: RunId, due: Option<Timestamp>) -> SetStateRequest {
+    let mut request = proposal(run, fresh(), StateType::Scheduled, "Scheduled");
+    request.state.state_details.scheduled_time = Some(due.unwrap_or_else(Timestamp::now));
+    with_message(request, "The worker stopped before it started this run; another worker can take it.")
+}
+
+/// The command runs, and cannot say so itself.
+pub(super) fn running(run: RunId) -> SetStateRequest {
+    proposal(run, fresh(), StateType::Running, "Running")
+}
+
+/// The command succeeded, and cannot say so itself.
+pub(super) fn completed(run: RunId) -> SetStateRequest {
+    proposal(run, fresh(), StateType::Completed, "Completed")
+}
+
+/// The command failed, and cannot say so itself.
+pub(super) fn failed(run: RunId, message: impl Into<String>) -> SetStateRequest {
+    with_message(proposal(run, fresh(), StateType::Failed, "Failed"), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_proposal_has_a_transition_of_its_own_except_the_claim() {
+        let run = RunId(Uuid::from_u128(1));
+        let key = LaunchKey { run, claim: TransitionId(Uuid::from_u128(2)) };
+        assert_eq!(pending(key), pending(key));
+        assert_eq!(pending(key).state.state_details.transition_id, Some(key.claim));
+        let transition = |request: SetStateRequest| request.state.state_details.transition_id;
+        assert_ne!(transition(submitting(run)), transition(submitting(run)));
+        assert_ne!(transition(crashed(run, "x")), transition(crashed(run, "x")));
+    }
+
+    #[test]
+    fn only_a_cancellation_is_forced() {
+        let run = RunId(Uuid::from_u128(1));
+        assert!(cancelled(run, None, "x").force);
+        for request in [submitting(run), crashed(run, "x"), scheduled(run, None), running(run), completed(run)] {
+            assert!(!request.force, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_says_no_more_than_it_must() {
+        let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::from_u128(2)) };
+        let body = serde_json::to_value(pending(key)).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({"force": false, "state": {
+                "type": "PENDING", "name": "Pending", "message": null,
+                "state_details": {"flow_run_id": key.run, "transition_id": key.claim},
+            }}),
+            "a null lease id would lose the lease on servers 3.6.22 and 3.6.23"
+        );
+    }
+}

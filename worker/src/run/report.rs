@@ -1,0 +1,250 @@
+//! Reporting the end of a run.
+
+use central_api_client::{CallKind, Verdict};
+use central_api_wire::event::Event;
+use central_api_wire::state::{SetStateRequest, State, StateType};
+use worker_core::exit::{Exit, ExitReport};
+use worker_core::exit_codes::{self, ExitLogLevel};
+use worker_core::handle::Handle;
+use worker_core::machine::{CrashCause, Outcome};
+
+use super::context::RunContext;
+use super::error_chain::ErrorChain;
+use super::proposal;
+use super::worker_event::RunSubject;
+
+/// What the reports of one execution have in common.
+pub(super) struct Told {
+    pub(super) subject: RunSubject,
+    pub(super) submitted: Event,
+}
+
+/// Brings the end of a run to the API: state, log, events. Returns once the API has taken or refused it for good, and
+/// waits for as long as it answers neither.
+pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&Handle>, told: Option<&Told>) {
+    let run = cx.offer.key.run;
+    match outcome {
+        Outcome::Settled(exit) => tracing::debug!(?exit, "the engine has settled the run's state"),
+        Outcome::Completed => propose(cx, &proposal::completed(run)).await,
+        Outcome::Failed(report) => {
+            let message = exit_message(report);
+            cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
+            propose(cx, &proposal::failed(run, message)).await;
+        }
+        Outcome::Crashed(cause) => crash(cx, cause).await,
+        Outcome::Cancelled(_) => cancel(cx, handle, told).await,
+        Outcome::Released => {
+            let due = cx.offer.flow_run.next_scheduled_start_time;
+            tracing::info!("the run was not started and goes back to Scheduled");
+            propose(cx, &proposal::scheduled(run, due)).await;
+        }
+    }
+    if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
+        cx.api.emit(told.subject.executed(&handle.infra_id.0, code, Some(&told.submitted)));
+    }
+    cx.api.flush_logs(run).await;
+}
+
+async fn crash(cx: &RunContext, cause: &CrashCause) {
+    let message = crash_message(cause);
+    let name = &cx.offer.flow_run.name;
+    match cause {
+        CrashCause::Submit(why) => {
+            cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
+        }
+        CrashCause::Exited(report) => {
+            let explanation = exit_codes::explain(report.exit.status_code().into());
+            match explanation.level {
+                ExitLogLevel::Info => cx.log().info(explanation.hint),
+                ExitLogLevel::Error => cx.log().error(explanation.hint),
+            }
+        }
+        CrashCause::LaunchLeftNothing | CrashCause::Gone | CrashCause::WorkerStopped(_) => {
+            cx.log().error(message.clone());
+        }
+    }
+    let run = cx.offer.key.run;
+    // The run's log is complete before its state says that it is over.
+    cx.api.flush_logs(run).await;
+    match answer(cx, &proposal::crashed(run, message.clone())).await {
+        Some(Verdict::Accept(_)) => cx.log().info(format!("Reported flow run '{run}' as crashed: {message}")),
+        // Nobody is left who could finish the cancellation.
+        Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
+            propose(cx, &proposal::cancelled(run, Some(&state), CANCELLED)).await;
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// The message on a run whose cancellation the worker finished.
+const CANCELLED: &str = "Flow run was cancelled successfully.";
+/// The same, when nothing had been started.
+const CANCELLED_BEFORE_START: &str = "Flow run cancelled by worker (no infrastructure found).";
+
+async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
+    let run = cx.offer.key.run;
+    cx.api.flush_logs(run).await;
+    match cx.api.flow_run(run).await {
+        Ok(None) => return,
+        Ok(Some(current)) => {
+            if must_force_cancelled(current.state.as_ref()) {
+                let message = if handle.is_some() { CANCELLED } else { CANCELLED_BEFORE_START };
+                propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
+            }
+        }
+        Err(error) => {
+            tracing::debug!("the run's state could not be read back: {}", ErrorChain(&error));
+            propose(cx, &proposal::cancelled(run, None, CANCELLED)).await;
+        }
+    }
+    if let (Some(told), Some(_)) = (told, handle) {
+        cx.api.emit(told.subject.cancelled());
+    }
+}
+
+/// Whether a cancelled run, its infrastructure gone, still has to be set to Cancelled.
+///
+/// Crashed is overridden: an engine that was terminated before it knew of the cancellation forces that state. A flow that
+/// finished first did finish.
+fn must_force_cancelled(current: Option<&State>) -> bool {
+    match current.map(|state| &state.state_type) {
+        Some(StateType::Cancelled | StateType::Completed | StateType::Failed) => false,
+        Some(
+            StateType::Scheduled
+            | StateType::Pending
+            | StateType::Running
+            | StateType::Crashed
+            | StateType::Paused
+            | StateType::Cancelling
+            | StateType::Other(_),
+        )
+        | None => true,
+    }
+}
+
+/// The text on a run that failed by its infrastructure: for the flow's author.
+pub(super) fn crash_message(cause: &CrashCause) -> String {
+    match cause {
+        CrashCause::Submit(why) => format!("Failed to submit flow run to infrastructure: {why}"),
+        CrashCause::LaunchLeftNothing => "Failed to submit flow run to infrastructure: the launch was begun, its \
+                                          outcome is unknown, and nothing was found."
+            .to_owned(),
+        CrashCause::Exited(report) => exit_message(report),
+        CrashCause::Gone => "Flow run infrastructure disappeared, and how it ended is not known.".to_owned(),
+        CrashCause::WorkerStopped(report) => {
+            let ended = report.as_ref().map_or_else(String::new, |report| format!(" {}", exit_message(report)));
+            format!("The worker that executed this flow run was stopped and ended it.{ended}")
+        }
+    }
+}
+
+fn exit_message(report: &ExitReport) -> String {
+    let ended = match report.exit {
+        Exit::Code(_) | Exit::Signal(_) => exit_codes::process_message(report.exit.status_code().into()),
+        Exit::OutOfMemory | Exit::Evicted | Exit::Vanished => {
+            exit_codes::infrastructure_message(report.exit.status_code().into())
+        }
+    };
+    match &report.detail {
+        Some(detail) => format!("{ended}\n{detail}"),
+        None => ended,
+    }
+}
+
+/// Proposes what needs no answer but to have arrived.
+async fn propose(cx: &RunContext, request: &SetStateRequest) {
+    let verdict = answer(cx, request).await;
+    if let Some(Verdict::Abort { reason } | Verdict::Reject { reason, .. }) = verdict {
+        let reason = reason.unwrap_or_default();
+        tracing::info!(state = request.state.state_type.as_str(), "the server keeps the run's own state: {reason}");
+    }
+}
+
+async fn answer(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
+    loop {
+        match cx.api.propose(cx.offer.key.run, request, CallKind::Report).await {
+            Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
+            Ok(verdict) => return Some(verdict),
+            Err(error) if error.is_not_found() => {
+                tracing::info!("the flow run was deleted; there is nothing to report to");
+                return None;
+            }
+            Err(error) => {
+                tracing::error!("the run's end was refused by the API: {}", ErrorChain(&error));
+                return None;
+            }
+        }
+    }
+}
+
+/// Says that the command runs, where it cannot say so itself.
+pub(super) async fn report_running(cx: &RunContext) {
+    propose(cx, &proposal::running(cx.offer.key.run)).await;
+}
+
+/// Stores the infrastructure's id at the API.
+pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
+    let name = &cx.offer.flow_run.name;
+    match cx.api.set_infra_id(cx.offer.key.run, &handle.infra_id).await {
+        Ok(()) => {}
+        Err(error) if error.is_not_found() => tracing::info!("the flow run was deleted while it was started"),
+        Err(error) => cx.log().warn(format!(
+            "An error occurred while setting the `infrastructure_pid` on flow run '{name}'. The flow run will not be \
+             cancellable by other workers: {}",
+            ErrorChain(&error)
+        )),
+    }
+    cx.log().info(format!("Flow run '{name}' submitted to infrastructure"));
+}
+
+#[cfg(test)]
+mod tests {
+    use central_api_wire::state::StateDetails;
+
+    use super::*;
+
+    fn state(state_type: StateType) -> State {
+        State {
+            id: None,
+            state_type,
+            name: None,
+            timestamp: None,
+            message: None,
+            data: None,
+            state_details: StateDetails::default(),
+        }
+    }
+
+    #[test]
+    fn a_cancellation_is_finished_unless_the_flow_was_faster() {
+        for (current, forced) in [
+            (StateType::Cancelling, true),
+            (StateType::Crashed, true),
+            (StateType::Running, true),
+            (StateType::Pending, true),
+            (StateType::Cancelled, false),
+            (StateType::Completed, false),
+            (StateType::Failed, false),
+        ] {
+            assert_eq!(must_force_cancelled(Some(&state(current.clone()))), forced, "{current}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_on_a_crashed_run() {
+        let exited = |exit| CrashCause::Exited(ExitReport::bare(exit));
+        insta::assert_snapshot!(crash_message(&exited(Exit::Code(3))), @"Process exited with status code: 3. Process exited with an unexpected status code.");
+        assert!(
+            crash_message(&exited(Exit::Signal(9)))
+                .starts_with("Process exited with status code: -9. Process exited due to a SIGKILL signal.")
+        );
+        insta::assert_snapshot!(crash_message(&CrashCause::Submit("no such image".to_owned())), @"Failed to submit flow run to infrastructure: no such image");
+        assert!(
+            crash_message(&CrashCause::WorkerStopped(Some(ExitReport::bare(Exit::Signal(15)))))
+                .starts_with("The worker that executed this flow run was stopped and ended it. Process exited")
+        );
+        let detailed =
+            ExitReport { detail: Some("the interpreter has no Prefect".to_owned()), ..ExitReport::bare(Exit::Code(1)) };
+        assert!(crash_message(&CrashCause::Exited(detailed)).ends_with("\nthe interpreter has no Prefect"));
+    }
+}

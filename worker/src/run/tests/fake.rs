@@ -1,0 +1,251 @@
+//! The one hand-written fake of the control plane, and a stage to play a run on.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::Utf8PathBuf;
+use central_api_client::{ApiError, CallKind, Verdict};
+use central_api_wire::block::{BlockDocument, Variable};
+use central_api_wire::deployment::Deployment;
+use central_api_wire::event::Event;
+use central_api_wire::flow_run::{Flow, FlowRun, LabelsUpdate};
+use central_api_wire::log::LogLine;
+use central_api_wire::state::{SetStateRequest, State, StateDetails, StateType};
+use central_api_wire::work_pool::WorkPool;
+use infra_contract::InfraPlugin;
+use infra_scripted::{Backend, ScriptedPlugin};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+use worker_core::handle::PluginKind;
+use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, LaunchKey, RunId, TransitionId};
+use worker_core::machine::Input;
+
+use crate::console::OutputSink;
+use crate::control_plane::ControlPlane;
+use crate::journal::{Journal, MemoryJournal};
+use crate::run::{Actor, Offer, RunContext, RunSettings, WorkerIdentity};
+
+const RUN: Uuid = Uuid::from_u128(1);
+const DEPLOYMENT: Uuid = Uuid::from_u128(2);
+const FLOW: Uuid = Uuid::from_u128(3);
+
+pub(super) fn state(state_type: StateType) -> State {
+    State {
+        id: None,
+        state_type,
+        name: None,
+        timestamp: None,
+        message: None,
+        data: None,
+        state_details: StateDetails::default(),
+    }
+}
+
+/// Remembers what it was told, and accepts every proposal unless told otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Fake {
+    told: Mutex<Told>,
+    recorded: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    proposals: Vec<SetStateRequest>,
+    answers: HashMap<String, VecDeque<Verdict>>,
+    infra_ids: Vec<InfraId>,
+    labels: Vec<String>,
+    lines: Vec<String>,
+    events: Vec<Event>,
+    current: Option<State>,
+    deployment_deleted: bool,
+}
+
+impl Fake {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap()
+    }
+
+    pub(super) fn will_answer(&self, name: &str, verdict: Verdict) {
+        self.told().answers.entry(name.to_owned()).or_default().push_back(verdict);
+    }
+
+    pub(super) fn set_state_now(&self, state: State) {
+        self.told().current = Some(state);
+    }
+
+    pub(super) fn delete_deployment(&self) {
+        self.told().deployment_deleted = true;
+    }
+
+    pub(super) fn proposals(&self) -> Vec<SetStateRequest> {
+        self.told().proposals.clone()
+    }
+
+    pub(super) fn infra_ids(&self) -> Vec<InfraId> {
+        self.told().infra_ids.clone()
+    }
+
+    pub(super) fn labels(&self) -> Vec<String> {
+        self.told().labels.clone()
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.told().lines.clone()
+    }
+
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.told().events.clone()
+    }
+
+    pub(super) async fn infra_is_recorded(&self) {
+        self.recorded.subscribe().wait_for(|count| *count > 0).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl ControlPlane for Fake {
+    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError> {
+        let deployment = json!({"id": id, "name": "d", "flow_id": FLOW, "tags": ["b"]});
+        Ok((!self.told().deployment_deleted).then(|| serde_json::from_value(deployment).unwrap()))
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError> {
+        Ok(serde_json::from_value(json!({"id": id, "name": "f"})).unwrap())
+    }
+
+    async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
+        let current = self.told().current.clone();
+        let state_type = current.as_ref().map(|state| state.state_type.clone());
+        let run = json!({"id": id, "flow_id": FLOW, "state": current, "state_type": state_type});
+        Ok(Some(serde_json::from_value(run).unwrap()))
+    }
+
+    async fn block_by_id(&self, _: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {
+        Ok(None)
+    }
+
+    async fn block_by_name(&self, _: &str, _: &str) -> Result<Option<BlockDocument>, ApiError> {
+        Ok(None)
+    }
+
+    async fn variable(&self, _: &str) -> Result<Option<Variable>, ApiError> {
+        Ok(None)
+    }
+
+    async fn propose(&self, _: RunId, request: &SetStateRequest, _: CallKind) -> Result<Verdict, ApiError> {
+        let mut told = self.told();
+        told.proposals.push(request.clone());
+        let name = request.state.name.clone().unwrap_or_default();
+        let scripted = told.answers.get_mut(&name).and_then(VecDeque::pop_front);
+        Ok(scripted.unwrap_or(Verdict::Accept(None)))
+    }
+
+    async fn set_infra_id(&self, _: RunId, id: &InfraId) -> Result<(), ApiError> {
+        self.told().infra_ids.push(id.clone());
+        self.recorded.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    async fn set_labels(&self, _: RunId, labels: &LabelsUpdate) -> Result<(), ApiError> {
+        self.told().labels.extend(labels.keys().cloned());
+        Ok(())
+    }
+
+    fn log(&self, line: LogLine) {
+        self.told().lines.push(line.message);
+    }
+
+    async fn flush_logs(&self, _: RunId) {}
+
+    fn emit(&self, event: Event) {
+        self.told().events.push(event);
+    }
+}
+
+/// One run with its surroundings.
+pub(super) struct Stage {
+    pub(super) fake: Arc<Fake>,
+    journal: Arc<MemoryJournal>,
+    plugin: Arc<dyn InfraPlugin>,
+    job_variables: Value,
+    inbox: Mutex<Option<mpsc::Sender<Input>>>,
+}
+
+pub(super) struct Playing(JoinHandle<()>);
+
+impl Playing {
+    pub(super) async fn end(self, bound: Duration) {
+        tokio::time::timeout(bound, self.0).await.expect("the actor ends").expect("the actor does not panic");
+    }
+}
+
+impl Stage {
+    pub(super) fn new(job_variables: Value) -> Self {
+        Self {
+            fake: Arc::default(),
+            journal: Arc::default(),
+            plugin: Arc::new(ScriptedPlugin::new(Backend::default())),
+            job_variables,
+            inbox: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn play(&self, bound: Duration) {
+        self.start().end(bound).await;
+    }
+
+    pub(super) fn start(&self) -> Playing {
+        let (sender, receiver) = mpsc::channel(16);
+        *self.inbox.lock().unwrap() = Some(sender);
+        Playing(tokio::spawn(Actor::new(self.context(), receiver).live()))
+    }
+
+    pub(super) async fn tell(&self, input: Input) {
+        let inbox = self.inbox.lock().unwrap().clone().expect("the run was started");
+        inbox.send(input).await.expect("the actor lives");
+    }
+
+    pub(super) async fn journal_is_empty(&self) -> bool {
+        self.journal.all().await.unwrap().is_empty()
+    }
+
+    fn context(&self) -> RunContext {
+        let pool: WorkPool = serde_json::from_value(json!({
+            "id": Uuid::from_u128(4), "name": "p", "type": "scripted",
+            "base_job_template": self.plugin.base_job_template().as_json(),
+        }))
+        .unwrap();
+        let flow_run: FlowRun = serde_json::from_value(json!({
+            "id": RUN, "name": "r", "flow_id": FLOW, "deployment_id": DEPLOYMENT, "tags": ["a"],
+            "job_variables": self.job_variables,
+        }))
+        .unwrap();
+        RunContext {
+            offer: Offer {
+                key: LaunchKey { run: RunId(RUN), claim: TransitionId(Uuid::from_u128(9)) },
+                flow_run,
+                pool: Arc::new(pool),
+            },
+            identity: Arc::new(WorkerIdentity {
+                name: "w".to_owned(),
+                kind: PluginKind::new("scripted"),
+                id: OnceLock::new(),
+            }),
+            api: Arc::<Fake>::clone(&self.fake),
+            plugin: Arc::clone(&self.plugin),
+            journal: Arc::<MemoryJournal>::clone(&self.journal),
+            output: OutputSink::start().unwrap(),
+            settings: Arc::new(RunSettings {
+                base_environment: std::collections::BTreeMap::new(),
+                worker_environment: std::collections::BTreeMap::new(),
+                kill_grace: Duration::from_secs(30),
+                shutdown_grace: Duration::from_secs(10),
+                code_directory: Utf8PathBuf::from("/nonexistent"),
+            }),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Watching infrastructure until its end.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use infra_contract::{Found, InfraEvent};
+use worker_core::handle::Handle;
+use worker_core::machine::Input;
+
+use super::context::RunContext;
+use super::launch::for_people;
+
+const WATCH_AGAIN: Duration = Duration::from_secs(2);
+
+/// Watches, forwards output to the worker's own, and answers with the end. A broken watch proves nothing: it is begun
+/// again, and only what the source itself says counts.
+pub(super) async fn watch(cx: &RunContext, handle: &Handle) -> Input {
+    loop {
+        match cx.plugin.watch(handle).await {
+            Ok(mut events) => {
+                while let Some(event) = events.next().await {
+                    match event {
+                        Ok(InfraEvent::Started) => tracing::debug!("the infrastructure runs"),
+                        Ok(InfraEvent::Output { stream, text }) => cx.output.write(stream, text).await,
+                        Ok(InfraEvent::Warning(text)) => cx.log().warn(text),
+                        Ok(InfraEvent::Exited(report)) => return Input::Exited(report),
+                        Err(error) => tracing::warn!("the watch broke and is begun again: {}", for_people(&error)),
+                    }
+                }
+            }
+            Err(error) => tracing::warn!("the infrastructure cannot be watched: {}", for_people(&error)),
+        }
+        match cx.plugin.reattach(handle).await {
+            Ok(Found::Exited(report)) => return Input::Exited(report),
+            Ok(Found::Gone) => return Input::Gone,
+            Ok(Found::Running) => {}
+            Err(error) => tracing::warn!("cannot tell how the infrastructure is: {}", for_people(&error)),
+        }
+        tokio::time::sleep(WATCH_AGAIN).await;
+    }
+}

@@ -1,0 +1,140 @@
+//! The events that a worker emits, as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use central_api_wire::CLIENT_VERSION;
+use central_api_wire::deployment::Deployment;
+use central_api_wire::event::{Event, Resource};
+use central_api_wire::flow_run::{Flow, FlowRun};
+use central_api_wire::work_pool::WorkPool;
+use code_storage::plan::StepRecord;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use worker_core::handle::PluginKind;
+use worker_core::ids::RunId;
+use worker_core::slug::slugify;
+
+/// Events further apart than this are not linked: the server would wait for the first one in vain.
+const FOLLOWS_WITHIN_MINUTES: i64 = 5;
+
+/// The resource of a worker's own events.
+pub fn worker_resource(name: &str, kind: &PluginKind) -> Resource {
+    BTreeMap::from([
+        ("prefect.resource.id".to_owned(), format!("prefect.worker.{kind}.{}", slugify(name))),
+        ("prefect.resource.name".to_owned(), name.to_owned()),
+        ("prefect.version".to_owned(), CLIENT_VERSION.to_owned()),
+        ("prefect.worker-type".to_owned(), kind.to_string()),
+    ])
+}
+
+/// The pool as a related resource.
+pub fn work_pool_related(pool: &WorkPool) -> Resource {
+    related("work-pool", pool.id, &pool.name)
+}
+
+/// `prefect.worker.started` or `prefect.worker.stopped`.
+pub fn lifecycle_event(what: &str, resource: Resource, pool: Option<&WorkPool>, follows: Option<&Event>) -> Event {
+    let related = pool.map(work_pool_related).into_iter().collect();
+    event(&format!("prefect.worker.{what}"), resource, related, follows)
+}
+
+/// `prefect.flow-run.pull-step.executed`, as the flow's own process emits it for the steps that it runs.
+pub(super) fn pull_step_event(run: RunId, deployment: &Deployment, step: &StepRecord) -> Event {
+    let resource = BTreeMap::from([("prefect.resource.id".to_owned(), format!("prefect.flow-run.{run}"))]);
+    let related = vec![related("deployment", deployment.id, &deployment.name)];
+    let mut event = event("prefect.flow-run.pull-step.executed", resource, related, None);
+    // The record is plain data, so it always has a JSON form.
+    if let Ok(Value::Object(payload)) = serde_json::to_value(step) {
+        event.payload = payload;
+    }
+    event
+}
+
+fn related(role: &str, id: impl std::fmt::Display, name: &str) -> Resource {
+    BTreeMap::from([
+        ("prefect.resource.id".to_owned(), format!("prefect.{role}.{id}")),
+        ("prefect.resource.role".to_owned(), role.to_owned()),
+        ("prefect.resource.name".to_owned(), name.to_owned()),
+    ])
+}
+
+fn event(name: &str, resource: Resource, related: Vec<Resource>, follows: Option<&Event>) -> Event {
+    let occurred = Timestamp::now();
+    let follows = follows.filter(|earlier| {
+        let apart = occurred.duration_since(earlier.occurred);
+        apart < SignedDuration::from_mins(FOLLOWS_WITHIN_MINUTES)
+    });
+    Event {
+        occurred,
+        event: name.to_owned(),
+        resource,
+        related,
+        payload: Map::new(),
+        id: Uuid::now_v7(),
+        follows: follows.map(|earlier| earlier.id),
+    }
+}
+
+/// What the events of one run are about.
+#[derive(Clone, Debug)]
+pub(super) struct RunSubject {
+    resource: Resource,
+    /// Deployment, flow, flow run, tags, work pool: in this order.
+    related: Vec<Resource>,
+}
+
+impl RunSubject {
+    pub(super) fn new(
+        worker: Resource,
+        deployment: Option<&Deployment>,
+        flow: &Flow,
+        run: &FlowRun,
+        pool: &WorkPool,
+    ) -> Self {
+        let tags: BTreeSet<&String> =
+            deployment.into_iter().flat_map(|deployment| &deployment.tags).chain(&flow.tags).chain(&run.tags).collect();
+        let mut found: Vec<Resource> = Vec::new();
+        found.extend(deployment.map(|deployment| related("deployment", deployment.id, &deployment.name)));
+        found.push(related("flow", flow.id, &flow.name));
+        found.push(related("flow-run", run.id, &run.name));
+        found.extend(tags.into_iter().map(|tag| {
+            BTreeMap::from([
+                ("prefect.resource.id".to_owned(), format!("prefect.tag.{tag}")),
+                ("prefect.resource.role".to_owned(), "tag".to_owned()),
+            ])
+        }));
+        found.push(work_pool_related(pool));
+        Self { resource: worker, related: found }
+    }
+
+    /// `prefect.worker.submitted-flow-run`.
+    pub(super) fn submitted(&self) -> Event {
+        event("prefect.worker.submitted-flow-run", self.resource.clone(), self.related.clone(), None)
+    }
+
+    /// `prefect.worker.executed-flow-run`: the flow run's entry says which infrastructure ended, and how.
+    pub(super) fn executed(&self, infrastructure: &str, status_code: i32, submitted: Option<&Event>) -> Event {
+        let mut related = self.related.clone();
+        let run =
+            related.iter_mut().find(|entry| entry.get("prefect.resource.role").is_some_and(|role| role == "flow-run"));
+        if let Some(run) = run {
+            run.insert("prefect.infrastructure.identifier".to_owned(), infrastructure.to_owned());
+            run.insert("prefect.infrastructure.status-code".to_owned(), status_code.to_string());
+        }
+        event("prefect.worker.executed-flow-run", self.resource.clone(), related, submitted)
+    }
+
+    /// `prefect.runner.cancelled-flow-run`, under the resource that Prefect's process worker uses for it.
+    pub(super) fn cancelled(&self) -> Event {
+        let runner = BTreeMap::from([
+            ("prefect.resource.id".to_owned(), "prefect.runner.standalone".to_owned()),
+            ("prefect.resource.name".to_owned(), "standalone".to_owned()),
+            ("prefect.version".to_owned(), CLIENT_VERSION.to_owned()),
+        ]);
+        let without_pool =
+            |entry: &&Resource| entry.get("prefect.resource.role").is_none_or(|role| role != "work-pool");
+        let related = self.related.iter().filter(without_pool).cloned().collect();
+        event("prefect.runner.cancelled-flow-run", runner, related, None)
+    }
+}
