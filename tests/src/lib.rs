@@ -1,3 +1,11 @@
-//! placeholder
+//! What the integration tests stand on: an API in memory and a proxy that breaks things.
+//!
+//! * [`api`]: a Prefect 3 API in memory, over real HTTP and websockets on the loopback. It spawns one task that accepts
+//!   and one task a connection; they end with the [`api::TestApi`]. Nothing is written to disk.
+//! * [`faults`]: a reverse proxy for this API or for a real server, which resets, delays, refuses or loses what it is
+//!   told to.
+//!
+//! Neither sleeps to wait for something: conditions are looked at again after every change, with a bound.
 
-pub mod harness;
+pub mod api;
+pub mod faults;

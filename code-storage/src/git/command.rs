@@ -163,6 +163,6 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        
+        self.signal(Signal::KILL);
     }
 }

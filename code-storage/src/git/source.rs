@@ -1,5 +1,7 @@
 //! A git repository as a source of code: attempts, and the choice between a new clone and an update.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use camino::Utf8Path;
 use tokio::time::{Instant, sleep_until};
@@ -40,7 +42,7 @@ impl CodeSource for GitSource {
             into,
             git: Git {
                 options: &self.options,
-                deadline: Instant::now() + self.options.time_limit,
+                deadline: deadline_after(self.options.time_limit),
                 cancel,
                 local_submodules: self.wanted.repository.is_local(),
             },
@@ -48,6 +50,13 @@ impl CodeSource for GitSource {
         };
         fetch.in_attempts().await.map(|revision| Checkout { root: into.to_owned(), revision })
     }
+}
+
+/// A limit beyond what the clock can express is as good as this one.
+const LONGEST_LIMIT: Duration = Duration::from_hours(24 * 365);
+
+fn deadline_after(limit: Duration) -> Instant {
+    Instant::now() + limit.min(LONGEST_LIMIT)
 }
 
 /// One fetch, with its clock running.

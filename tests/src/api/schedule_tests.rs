@@ -104,8 +104,7 @@ fn only_scheduled_runs_due_in_time_are_offered() {
     retrying.policy.retry_type = Some(RetryType::InProcess);
     let mut rescheduled = scheduled(5, 10, 0);
     rescheduled.policy.retry_type = Some(RetryType::Reschedule);
-    let runs =
-        [scheduled(1, 10, 10), scheduled(2, 10, 11), run(3, 10, StateType::Pending, 0), retrying, rescheduled];
+    let runs = [scheduled(1, 10, 10), scheduled(2, 10, 11), run(3, 10, StateType::Pending, 0), retrying, rescheduled];
     let until = Poll { before: Some(T0 + SignedDuration::from_secs(10)), ..poll() };
     assert_eq!(ids(&due_runs(&pool(), &[queue(10, 1)], &runs, &until)), [5, 1]);
     let after = Poll { after: Some(T0 + SignedDuration::from_secs(11)), ..poll() };

@@ -156,6 +156,12 @@ impl Rest {
         id_of(&self.post("/deployments/", body).await)
     }
 
+    /// The deployment of a flow by name.
+    pub async fn deployment_named(&self, flow: &str, name: &str) -> DeploymentId {
+        let found: Option<Value> = self.read(&format!("/deployments/name/{flow}/{name}")).await;
+        id_of(&found.unwrap_or_else(|| panic!("there is no deployment {flow}/{name}")))
+    }
+
     /// Deletes a deployment. Its runs stay.
     pub async fn delete_deployment(&self, id: DeploymentId) {
         self.change(Method::DELETE, &format!("/deployments/{id}"), None).await;

@@ -23,6 +23,7 @@ mod marks;
 mod polling;
 mod process;
 mod real_server;
+mod sdk;
 mod submission;
 
 use worker_tests::harness::Lab;

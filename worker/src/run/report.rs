@@ -48,31 +48,33 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
 async fn crash(cx: &RunContext, cause: &CrashCause) {
     let message = crash_message(cause);
     let name = &cx.offer.flow_run.name;
-    match cause {
-        CrashCause::Submit(why) => {
-            cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
-        }
-        CrashCause::Exited(report) => {
-            let explanation = exit_codes::explain(report.exit.status_code().into());
-            match explanation.level {
-                ExitLogLevel::Info => cx.log().info(explanation.hint),
-                ExitLogLevel::Error => cx.log().error(explanation.hint),
-            }
-        }
-        CrashCause::LaunchLeftNothing | CrashCause::Gone | CrashCause::WorkerStopped(_) => {
-            cx.log().error(message.clone());
-        }
+    if let CrashCause::Submit(why) = cause {
+        cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
     }
     let run = cx.offer.key.run;
     // The run's log is complete before its state says that it is over.
     cx.api.flush_logs(run).await;
     match answer(cx, &proposal::crashed(run, message.clone())).await {
-        Some(Verdict::Accept(_)) => cx.log().info(format!("Reported flow run '{run}' as crashed: {message}")),
+        Some(Verdict::Accept(_)) => {
+            hint_at(cx, cause);
+            cx.log().info(format!("Reported flow run '{run}' as crashed: {message}"));
+        }
         // Nobody is left who could finish the cancellation.
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
             propose(cx, &proposal::cancelled(run, Some(&state), CANCELLED)).await;
         }
         Some(_) | None => {}
+    }
+}
+
+/// Says what to do about an exit code; only where it is what ended the run, for an engine that reported a failed flow may
+/// exit with 1 as well.
+fn hint_at(cx: &RunContext, cause: &CrashCause) {
+    let CrashCause::Exited(report) = cause else { return };
+    let explanation = exit_codes::explain(report.exit.status_code().into());
+    match explanation.level {
+        ExitLogLevel::Info => cx.log().info(explanation.hint),
+        ExitLogLevel::Error => cx.log().error(explanation.hint),
     }
 }
 

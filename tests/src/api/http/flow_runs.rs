@@ -180,14 +180,14 @@ async fn resume(
 fn unknown_type(unknown: &str, body: Value) -> Refusal {
     let known = "'SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED' or \
                  'CANCELLING'";
-    let complaint = json!([{
+    let complaint = json!({
         "type": "enum",
         "loc": ["body", "state", "type"],
         "msg": format!("Input should be {known}"),
         "input": unknown,
         "ctx": {"expected": known},
-    }]);
-    Refusal::Invalid(complaint, body)
+    });
+    Refusal::complain(vec![complaint], body)
 }
 
 #[derive(Deserialize)]
@@ -195,10 +195,7 @@ struct OfRun {
     flow_run_id: RunId,
 }
 
-async fn states(
-    State(api): State<Api>,
-    Query(OfRun { flow_run_id }): Query<OfRun>,
-) -> Json<Vec<Value>> {
+async fn states(State(api): State<Api>, Query(OfRun { flow_run_id }): Query<OfRun>) -> Json<Vec<Value>> {
     let history = api.store.history(flow_run_id);
     Json(history.iter().map(state_json).collect())
 }

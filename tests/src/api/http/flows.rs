@@ -32,10 +32,7 @@ struct FlowCreate {
     labels: Option<Map<String, Value>>,
 }
 
-async fn create(
-    State(api): State<Api>,
-    Input(flow): Input<FlowCreate>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
+async fn create(State(api): State<Api>, Input(flow): Input<FlowCreate>) -> Result<(StatusCode, Json<Value>), Refusal> {
     api.store.write(|tables| {
         let (id, is_new) = tables.create_flow(&flow.name, flow.tags, flow.labels.unwrap_or_default(), now());
         Ok((created(is_new), Json(flow_json(tables.flow(id)?))))

@@ -85,9 +85,9 @@ fn version_refusal(headers: &HeaderMap) -> Option<Refusal> {
     let numbers: Result<Vec<u32>, _> = asked.split('.').map(str::parse).collect();
     let detail = match numbers.ok().and_then(|numbers| <[u32; 3]>::try_from(numbers).ok()) {
         Some(version) if version >= OLDEST_API_VERSION => return None,
-        Some(_) => format!(
-            "The request specified API version {asked} but this server requires version 0.8.0 or higher."
-        ),
+        Some(_) => {
+            format!("The request specified API version {asked} but this server requires version 0.8.0 or higher.")
+        }
         None => format!(
             "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z' but received {asked}"
         ),

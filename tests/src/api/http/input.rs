@@ -7,7 +7,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::Refusal;
 use crate::api::store::Proposer;
 use crate::api::version::Version;
 
@@ -32,7 +32,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 }
 
 /// The parts of the path. What does not parse is no such route.
-pub(super) struct InPath<T>(pub(super) T);
+pub(in crate::api) struct InPath<T>(pub(in crate::api) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
     type Rejection = Refusal;

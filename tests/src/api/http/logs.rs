@@ -37,7 +37,7 @@ const FIELDS: [&str; 6] = ["name", "level", "message", "timestamp", "flow_run_id
 async fn create(State(api): State<Api>, Input(body): Input<Value>) -> Result<(StatusCode, Json<Value>), Refusal> {
     let complaints = unknown_fields(&body);
     if !complaints.is_empty() {
-        return Err(Refusal::Invalid(Value::Array(complaints), body));
+        return Err(Refusal::complain(complaints, body));
     }
     let lines = Vec::<LogCreate>::deserialize(&body)
         .map_err(|error| Refusal::invalid("value_error", &[], &error.to_string(), body.clone()))?;

@@ -19,25 +19,25 @@ mod work_pools;
 mod work_queues;
 mod workers;
 
+pub(super) use input::InPath;
 pub(super) use shapes::{event_json, pool_json};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::sockets;
+use super::sockets::{self, Registry};
 use super::store::Store;
-use refusal::Refusal;
+pub(super) use refusal::Refusal;
 
 /// What every handler has at hand.
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) store: Store,
-    /// Cancelled when the server stops: websockets close then.
-    pub(super) stopping: CancellationToken,
-    /// The tasks of open websockets.
+    /// The open websockets.
+    pub(super) registry: Registry,
+    /// Their tasks.
     pub(super) sockets: TaskTracker,
 }
 

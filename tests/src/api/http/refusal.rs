@@ -9,7 +9,7 @@ use crate::api::store::StoreError;
 
 /// A request that is not carried out.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(in crate::api) enum Refusal {
     /// 404: no such route, or no such endpoint in this version.
     NoSuchRoute,
     /// 405.
@@ -20,15 +20,25 @@ pub(super) enum Refusal {
     Detail(StatusCode, String),
     /// Answered by the tables: `{"exception_message": …}`.
     Exception(StatusCode, String),
-    /// 422: the body does not fit. The first value is the list of complaints, the second the body.
-    Invalid(Value, Value),
+    /// 422: the body does not fit.
+    Invalid {
+        /// What does not fit.
+        complaints: Vec<Value>,
+        /// The body.
+        body: Box<Value>,
+    },
 }
 
 impl Refusal {
     /// 422 with one complaint about the body.
     pub(super) fn invalid(kind: &str, location: &[&str], message: &str, body: Value) -> Self {
         let place: Vec<&str> = std::iter::once("body").chain(location.iter().copied()).collect();
-        Self::Invalid(json!([{"type": kind, "loc": place, "msg": message}]), body)
+        Self::complain(vec![json!({"type": kind, "loc": place, "msg": message})], body)
+    }
+
+    /// 422.
+    pub(super) fn complain(complaints: Vec<Value>, body: Value) -> Self {
+        Self::Invalid { complaints, body: Box::new(body) }
     }
 }
 
@@ -65,7 +75,7 @@ impl IntoResponse for Refusal {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, json!({"exception_message": "Unauthorized"})),
             Self::Detail(status, detail) => (status, json!({"detail": detail})),
             Self::Exception(status, message) => (status, json!({"exception_message": message})),
-            Self::Invalid(complaints, body) => {
+            Self::Invalid { complaints, body } => {
                 let body = json!({
                     "exception_message": "Invalid request received.",
                     "exception_detail": complaints,

@@ -15,9 +15,7 @@ use super::shapes::variable_json;
 use crate::api::model::{VariableRow, now};
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/variables/", post(create))
-        .route("/variables/name/{name}", get(read).delete(delete))
+    Router::new().route("/variables/", post(create)).route("/variables/name/{name}", get(read).delete(delete))
 }
 
 #[derive(Deserialize)]
@@ -32,8 +30,7 @@ async fn create(
     State(api): State<Api>,
     Input(body): Input<VariableCreate>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let row =
-        VariableRow { id: Uuid::new_v4(), created: now(), name: body.name, value: body.value, tags: body.tags };
+    let row = VariableRow { id: Uuid::new_v4(), created: now(), name: body.name, value: body.value, tags: body.tags };
     let answer = Json(variable_json(&row));
     api.store.write(|tables| tables.create_variable(row))?;
     Ok((StatusCode::CREATED, answer))

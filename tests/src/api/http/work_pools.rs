@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use central_api_wire::MAX_RUNS_PER_POLL;
 use central_api_wire::flow_run::ScheduledRunsRequest;
 use http::StatusCode;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use worker_core::ids::WorkPoolId;
 
@@ -79,37 +79,11 @@ async fn filter(State(api): State<Api>, Input(query): Input<PoolsFilter>) -> Jso
     }))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WorkPoolUpdate {
-    #[serde(deserialize_with = "present")]
-    description: Option<Option<String>>,
-    base_job_template: Option<Map<String, Value>>,
-    is_paused: Option<bool>,
-    #[serde(deserialize_with = "present")]
-    concurrency_limit: Option<Option<u32>>,
-    storage_configuration: Option<Map<String, Value>>,
-}
-
-/// Tells null, which lifts a limit, from a missing field, which keeps it.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
 async fn update(
     State(api): State<Api>,
     InPath(name): InPath<String>,
-    Input(body): Input<WorkPoolUpdate>,
+    Input(change): Input<PoolChange>,
 ) -> Result<StatusCode, Refusal> {
-    let change = PoolChange {
-        description: body.description,
-        base_job_template: body.base_job_template,
-        is_paused: body.is_paused,
-        concurrency_limit: body.concurrency_limit,
-        storage_configuration: body.storage_configuration,
-    };
     api.store.write(|tables| tables.change_pool(&name, change, now()))?;
     Ok(StatusCode::NO_CONTENT)
 }

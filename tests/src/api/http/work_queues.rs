@@ -13,7 +13,6 @@ use super::filters::{Choice, Page};
 use super::input::{InPath, Input};
 use super::refusal::Refusal;
 use super::shapes::queue_json;
-use super::work_pools::present;
 use crate::api::model::now;
 use crate::api::store::{NewQueue, QueueChange};
 
@@ -78,10 +77,7 @@ async fn filter(
     })
 }
 
-async fn read(
-    State(api): State<Api>,
-    InPath((pool, name)): InPath<(String, String)>,
-) -> Result<Json<Value>, Refusal> {
+async fn read(State(api): State<Api>, InPath((pool, name)): InPath<(String, String)>) -> Result<Json<Value>, Refusal> {
     api.store.read(|tables| Ok(Json(queue_json(tables, tables.queue(&pool, &name)?))))
 }
 
@@ -93,36 +89,19 @@ async fn read_by_id(State(api): State<Api>, InPath(id): InPath<WorkQueueId>) -> 
     })
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WorkQueueUpdate {
-    is_paused: Option<bool>,
-    #[serde(deserialize_with = "present")]
-    concurrency_limit: Option<Option<u32>>,
-    priority: Option<u32>,
-}
-
 async fn update(
     State(api): State<Api>,
     InPath((pool, name)): InPath<(String, String)>,
-    Input(body): Input<WorkQueueUpdate>,
+    Input(change): Input<QueueChange>,
 ) -> Result<StatusCode, Refusal> {
-    let change = QueueChange {
-        is_paused: body.is_paused,
-        concurrency_limit: body.concurrency_limit,
-        priority: body.priority,
-    };
     api.store.write(|tables| {
         let id = tables.queue(&pool, &name)?.id;
-        tables.change_queue(id, &change, now());
+        tables.change_queue(id, change, now());
         Ok(StatusCode::NO_CONTENT)
     })
 }
 
-async fn delete(
-    State(api): State<Api>,
-    InPath((pool, name)): InPath<(String, String)>,
-) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Api>, InPath((pool, name)): InPath<(String, String)>) -> Result<StatusCode, Refusal> {
     api.store.write(|tables| {
         let id = tables.queue(&pool, &name)?.id;
         tables.delete_queue(id);

@@ -33,8 +33,9 @@ pub(super) fn take_slot(transition: &mut Transition<'_>) {
     match transition.limits.deployment {
         DeploymentSlots::Unlimited => {}
         DeploymentSlots::DeploymentDeleted => transition.abort("Deployment not found."),
-        DeploymentSlots::Limited { limit: 0, .. } => transition
-            .abort("The deployment concurrency limit is 0. The flow will deadlock if submitted again."),
+        DeploymentSlots::Limited { limit: 0, .. } => {
+            transition.abort("The deployment concurrency limit is 0. The flow will deadlock if submitted again.")
+        }
         DeploymentSlots::Limited { limit, taken, .. } if taken < limit => transition.lease = LeaseChange::Acquire,
         DeploymentSlots::Limited { collision: Collision::Enqueue, .. } => {
             let due = transition.now + transition.limits.ruleset.slot_wait;

@@ -37,9 +37,7 @@ pub(super) fn guard_result(transition: &mut Transition<'_>) {
 }
 
 fn refuse_loss(transition: &mut Transition<'_>) {
-    transition.refuse(
-        "Cannot overwrite a COMPLETED state that carries persisted result data with one that does not.",
-    );
+    transition.refuse("Cannot overwrite a COMPLETED state that carries persisted result data with one that does not.");
 }
 
 fn loses_result(transition: &Transition<'_>) -> bool {
@@ -53,7 +51,6 @@ fn has_result(transition: &Transition<'_>) -> bool {
 }
 
 fn is_persisted(data: Option<&Value>) -> bool {
-    data.and_then(Value::as_object).is_some_and(|data| {
-        !data.is_empty() && data.get("type").and_then(Value::as_str) != Some("unpersisted")
-    })
+    data.and_then(Value::as_object)
+        .is_some_and(|data| !data.is_empty() && data.get("type").and_then(Value::as_str) != Some("unpersisted"))
 }

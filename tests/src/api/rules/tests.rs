@@ -109,12 +109,17 @@ fn told(decision: &Decision) -> String {
 fn observed_answers_are_given_again() {
     use StateType::{Cancelled, Cancelling, Completed, Crashed, Failed, Paused, Pending, Running, Scheduled};
     let cancelling = "REJECT 200 Cannot transition flows that are cancelling to a state other than Cancelled.";
-    let pending = |from: &str| format!("ABORT 200 This run is in a {from} state and cannot transition to a PENDING state.");
+    let pending =
+        |from: &str| format!("ABORT 200 This run is in a {from} state and cannot transition to a PENDING state.");
     let cases: Vec<(StateProposal, StateProposal, String)> = vec![
         (plain(Scheduled), plain(Pending), "ACCEPT 201 PENDING/Pending".into()),
         (plain(Pending), plain(Pending), pending("PENDING")),
         (plain(Pending), state(Pending, "Submitting"), "ACCEPT 201 PENDING/Submitting".into()),
-        (state(Pending, "Submitting"), state(Pending, "InfrastructurePending"), "ACCEPT 201 PENDING/InfrastructurePending".into()),
+        (
+            state(Pending, "Submitting"),
+            state(Pending, "InfrastructurePending"),
+            "ACCEPT 201 PENDING/InfrastructurePending".into(),
+        ),
         (state(Pending, "InfrastructurePending"), state(Pending, "Submitting"), "ACCEPT 201 PENDING/Submitting".into()),
         (state(Pending, "Submitting"), state(Pending, "Submitting"), pending("PENDING")),
         (state(Pending, "Submitting"), plain(Pending), pending("PENDING")),
@@ -141,7 +146,11 @@ fn observed_answers_are_given_again() {
         (plain(Running), plain(Paused), "ACCEPT 201 PAUSED/Paused".into()),
         (plain(Running), state(Scheduled, "Late"), "REJECT 200 Only scheduled flows can be marked late.".into()),
         (state(Scheduled, "Late"), state(Scheduled, "Late"), "REJECT 200 This flow run is already marked late.".into()),
-        (plain(Paused), plain(Pending), "REJECT 200 This run cannot transition to the PENDING state from the PAUSED state.".into()),
+        (
+            plain(Paused),
+            plain(Pending),
+            "REJECT 200 This run cannot transition to the PENDING state from the PAUSED state.".into(),
+        ),
     ];
     for (from, to, expected) in cases {
         let case = format!("{from:?} -> {to:?}");
@@ -190,10 +199,7 @@ fn the_claim_carries_the_due_time_and_running_waits_for_it() {
 fn a_full_deployment_makes_the_run_wait_or_cancels_it() {
     let run = run_in(&[plain(StateType::Scheduled)]);
     let enqueue = propose_to(&run, plain(StateType::Pending), &limited(1, 1, Collision::Enqueue));
-    assert_eq!(
-        told(&enqueue),
-        "REJECT 201 SCHEDULED/AwaitingConcurrencySlot: Deployment concurrency limit reached."
-    );
+    assert_eq!(told(&enqueue), "REJECT 201 SCHEDULED/AwaitingConcurrencySlot: Deployment concurrency limit reached.");
     let due = enqueue.stored.unwrap().details.scheduled_time;
     assert_eq!(due, Some(NOW + SignedDuration::from_secs(30)));
 
@@ -213,8 +219,7 @@ fn a_full_deployment_makes_the_run_wait_or_cancels_it() {
 #[test]
 fn a_worker_that_counts_concurrency_itself_is_not_counted_again() {
     let run = run_in(&[plain(StateType::Scheduled)]);
-    let proposal =
-        Proposal { state: plain(StateType::Pending), force: false, client: Some(Version::new(3, 0, 2)) };
+    let proposal = Proposal { state: plain(StateType::Pending), force: false, client: Some(Version::new(3, 0, 2)) };
     let decision = propose(&run, &proposal, NOW, &limited(1, 1, Collision::CancelNew));
     assert_eq!(told(&decision), "ACCEPT 201 PENDING/Pending");
 }
@@ -240,24 +245,13 @@ fn a_slot_lost_while_the_infrastructure_started_ends_the_run() {
     let pending = with_detail(plain(StateType::Pending), "deployment_concurrency_lease_id", json!("x"));
     let run = run_in(&[pending]);
     let dead = |taken| Limits {
-        deployment: DeploymentSlots::Limited {
-            limit: 1,
-            taken,
-            collision: Collision::Enqueue,
-            lease_alive: false,
-        },
+        deployment: DeploymentSlots::Limited { limit: 1, taken, collision: Collision::Enqueue, lease_alive: false },
         ..limits()
     };
     let lost = propose_to(&run, plain(StateType::Running), &dead(1));
-    assert_eq!(
-        told(&lost),
-        "REJECT 201 CANCELLED/Cancelled: Deployment concurrency limit reached after lease expiry."
-    );
+    assert_eq!(told(&lost), "REJECT 201 CANCELLED/Cancelled: Deployment concurrency limit reached after lease expiry.");
     let taken_again = propose_to(&run, plain(StateType::Running), &dead(0));
-    assert_eq!(
-        (told(&taken_again).as_str(), taken_again.lease),
-        ("ACCEPT 201 RUNNING/Running", LeaseChange::Acquire)
-    );
+    assert_eq!((told(&taken_again).as_str(), taken_again.lease), ("ACCEPT 201 RUNNING/Running", LeaseChange::Acquire));
 }
 
 #[test]

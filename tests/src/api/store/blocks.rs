@@ -20,16 +20,19 @@ impl Tables {
         let (type_id, schema_id) =
             known.map_or_else(|| (Uuid::new_v4(), Uuid::new_v4()), |block| (block.type_id, block.schema_id));
         let id = BlockDocumentId(Uuid::new_v4());
-        self.blocks.insert(id, BlockRow {
+        self.blocks.insert(
             id,
-            created: now,
-            type_slug: new.type_slug,
-            type_id,
-            schema_id,
-            name: new.name,
-            data: new.data,
-            secret_fields: new.secret_fields,
-        });
+            BlockRow {
+                id,
+                created: now,
+                type_slug: new.type_slug,
+                type_id,
+                schema_id,
+                name: new.name,
+                data: new.data,
+                secret_fields: new.secret_fields,
+            },
+        );
         id
     }
 

@@ -70,8 +70,7 @@ impl Tables {
         })?;
         let token = Uuid::new_v4().simple().to_string();
         cleanup.delivery_count += 1;
-        cleanup.progress =
-            CleanupProgress::Reserved(Reservation { token: token.clone(), expires, connection });
+        cleanup.progress = CleanupProgress::Reserved(Reservation { token: token.clone(), expires, connection });
         Some(Delivery {
             message_id: cleanup.message_id,
             token,
@@ -86,9 +85,22 @@ impl Tables {
         self.reservations().filter(|held| held.connection == connection && held.expires > now).count()
     }
 
-    /// When the next reservation ends.
-    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
-        self.reservations().map(|held| held.expires).min()
+    /// When the next reservation ends that holds now.
+    pub(crate) fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.reservations().map(|held| held.expires).filter(|expires| *expires > now).min()
+    }
+
+    /// Whether a pool has a clean-up of these kinds that nobody holds.
+    pub(crate) fn has_cleanup(&self, pool: WorkPoolId, kinds: &[String], now: Timestamp) -> bool {
+        self.cleanups.iter().any(|cleanup| {
+            cleanup.work_pool_id == pool
+                && kinds.contains(&cleanup.request.kind)
+                && match &cleanup.progress {
+                    CleanupProgress::Queued => true,
+                    CleanupProgress::Reserved(held) => held.expires <= now,
+                    CleanupProgress::Acknowledged | CleanupProgress::DeadLettered => false,
+                }
+        })
     }
 
     /// Books what a worker says about a clean-up.

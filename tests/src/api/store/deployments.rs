@@ -102,8 +102,7 @@ impl Tables {
             (Some(pool), None) => Some(self.pool(pool)?.default_queue_id),
         };
         let known = self.deployments.values().find(|row| row.flow_id == flow && row.name == new.name);
-        let (id, created) =
-            known.map_or_else(|| (DeploymentId(Uuid::new_v4()), now), |row| (row.id, row.created));
+        let (id, created) = known.map_or_else(|| (DeploymentId(Uuid::new_v4()), now), |row| (row.id, row.created));
         let is_new = known.is_none();
         let mut labels = Map::from_iter([("prefect.flow.id".to_owned(), Value::String(flow.to_string()))]);
         labels.extend(new.labels);

@@ -44,9 +44,8 @@ impl Tables {
 
     fn state_change(&self, run: &Run, before: Option<&State>, now: Timestamp) -> Option<Event> {
         let state = run.state()?;
-        let linked = before.filter(|before| {
-            before.timestamp.is_some_and(|then| now.duration_since(then) < LINKED_WITHIN)
-        });
+        let linked =
+            before.filter(|before| before.timestamp.is_some_and(|then| now.duration_since(then) < LINKED_WITHIN));
         let type_of = |state: Option<&State>| state.map(|state| state.state_type.as_str().to_owned());
         let payload = json!({
             "intended": {"from": type_of(before), "to": type_of(Some(state))},

@@ -38,13 +38,7 @@ impl Tables {
     }
 
     /// Carries out what the rules decided about a run's slot.
-    pub(super) fn change_lease(
-        &mut self,
-        run: RunId,
-        change: LeaseChange,
-        draft: Option<&mut Draft>,
-        now: Timestamp,
-    ) {
+    pub(super) fn change_lease(&mut self, run: RunId, change: LeaseChange, draft: Option<&mut Draft>, now: Timestamp) {
         let Some(deployment_id) = self.runs.get(&run).and_then(|run| run.deployment_id) else { return };
         let expires = now.saturating_add(self.grace_of(deployment_id)).ok();
         let of_run = self.leases.iter_mut().filter(|lease| lease.run_id == run);

@@ -3,6 +3,7 @@
 //! Every change is announced, so whoever waits for something looks again after each change and never sleeps blindly.
 
 mod blocks;
+mod change;
 mod cleanups;
 mod csrf;
 mod deployments;
@@ -32,6 +33,7 @@ pub use tables::Tables;
 pub use transitions::Outcome;
 pub use waiting::NotMet;
 
+pub(crate) use change::Change;
 pub(crate) use cleanups::{Delivery, OperationRequest, OperationResult};
 pub(crate) use pools::PoolChange;
 pub(crate) use queues::QueueChange;

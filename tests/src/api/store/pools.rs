@@ -1,12 +1,13 @@
 //! Work pools.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use worker_core::ids::{WorkPoolId, WorkQueueId};
 
 use super::queues::NewQueue;
-use super::{StoreError, Tables};
+use super::{Change, StoreError, Tables};
 use crate::api::model::Pool;
 
 /// A pool to be made.
@@ -33,23 +34,24 @@ impl NewPool {
     }
 }
 
-/// A change of a pool; what is none stays.
-#[derive(Clone, Debug, Default)]
+/// A change of a pool.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct PoolChange {
-    pub(crate) description: Option<Option<String>>,
-    pub(crate) base_job_template: Option<Map<String, Value>>,
-    pub(crate) is_paused: Option<bool>,
-    pub(crate) concurrency_limit: Option<Option<u32>>,
-    pub(crate) storage_configuration: Option<Map<String, Value>>,
+    pub(crate) description: Change<Option<String>>,
+    pub(crate) base_job_template: Change<Map<String, Value>>,
+    pub(crate) is_paused: Change<bool>,
+    pub(crate) concurrency_limit: Change<Option<u32>>,
+    pub(crate) storage_configuration: Change<Map<String, Value>>,
 }
 
 impl PoolChange {
     /// Whether connected workers are told.
     const fn concerns_workers(&self) -> bool {
-        self.base_job_template.is_some()
-            || self.is_paused.is_some()
-            || self.concurrency_limit.is_some()
-            || self.storage_configuration.is_some()
+        self.base_job_template.is_change()
+            || self.is_paused.is_change()
+            || self.concurrency_limit.is_change()
+            || self.storage_configuration.is_change()
     }
 }
 
@@ -95,21 +97,11 @@ impl Tables {
         let Some(pool) = self.pools.get_mut(&id) else { return Ok(()) };
         pool.updated = now;
         pool.revision += u64::from(change.concerns_workers());
-        if let Some(description) = change.description {
-            pool.description = description;
-        }
-        if let Some(template) = change.base_job_template {
-            pool.base_job_template = template;
-        }
-        if let Some(paused) = change.is_paused {
-            pool.is_paused = paused;
-        }
-        if let Some(limit) = change.concurrency_limit {
-            pool.concurrency_limit = limit;
-        }
-        if let Some(storage) = change.storage_configuration {
-            pool.storage_configuration = storage;
-        }
+        change.description.apply(&mut pool.description);
+        change.base_job_template.apply(&mut pool.base_job_template);
+        change.is_paused.apply(&mut pool.is_paused);
+        change.concurrency_limit.apply(&mut pool.concurrency_limit);
+        change.storage_configuration.apply(&mut pool.storage_configuration);
         Ok(())
     }
 

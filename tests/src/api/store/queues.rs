@@ -1,10 +1,11 @@
 //! Work queues.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use uuid::Uuid;
 use worker_core::ids::{WorkPoolId, WorkQueueId};
 
-use super::{StoreError, Tables};
+use super::{Change, StoreError, Tables};
 use crate::api::model::{Queue, Run};
 use crate::api::schedule::{Poll, due_runs};
 
@@ -28,12 +29,13 @@ impl NewQueue {
     }
 }
 
-/// A change of a queue; what is none stays.
-#[derive(Clone, Debug, Default)]
+/// A change of a queue.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct QueueChange {
-    pub(crate) is_paused: Option<bool>,
-    pub(crate) concurrency_limit: Option<Option<u32>>,
-    pub(crate) priority: Option<u32>,
+    pub(crate) is_paused: Change<bool>,
+    pub(crate) concurrency_limit: Change<Option<u32>>,
+    pub(crate) priority: Change<u32>,
 }
 
 impl Tables {
@@ -47,10 +49,8 @@ impl Tables {
         if self.queue(pool, &new.name).is_ok() {
             return Err(StoreError::QueueExists(pool.to_owned()));
         }
-        let priority = new.priority.map_or_else(|| self.free_priority(pool_id), |wanted| {
-            self.make_room(pool_id, wanted);
-            wanted
-        });
+        let priority = new.priority.unwrap_or_else(|| self.free_priority(pool_id));
+        self.make_room(pool_id, priority);
         let id = WorkQueueId(Uuid::new_v4());
         let queue = Queue {
             id,
@@ -75,24 +75,15 @@ impl Tables {
         }
     }
 
-    pub(crate) fn change_queue(
-        &mut self,
-        id: WorkQueueId,
-        change: &QueueChange,
-        now: Timestamp,
-    ) -> Option<&Queue> {
-        let pool = self.queues.get(&id)?.work_pool_id;
-        if let Some(wanted) = change.priority {
-            self.make_room(pool, wanted);
+    pub(crate) fn change_queue(&mut self, id: WorkQueueId, change: QueueChange, now: Timestamp) {
+        if let (Change::To(wanted), Some(queue)) = (&change.priority, self.queues.get(&id)) {
+            self.make_room(queue.work_pool_id, *wanted);
         }
-        let queue = self.queues.get_mut(&id)?;
+        let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.updated = now;
-        queue.is_paused = change.is_paused.unwrap_or(queue.is_paused);
-        queue.priority = change.priority.unwrap_or(queue.priority);
-        if let Some(limit) = change.concurrency_limit {
-            queue.concurrency_limit = limit;
-        }
-        Some(queue)
+        change.is_paused.apply(&mut queue.is_paused);
+        change.concurrency_limit.apply(&mut queue.concurrency_limit);
+        change.priority.apply(&mut queue.priority);
     }
 
     /// Deletes a queue. Its runs stay, without one.

@@ -172,12 +172,10 @@ fn sorted_set(mut tags: Vec<String>) -> Vec<String> {
     tags
 }
 
-const MANNERS: [&str; 12] = [
-    "amber", "brisk", "calm", "deft", "eager", "fond", "gentle", "keen", "lucid", "mellow", "quiet", "swift",
-];
-const ANIMALS: [&str; 12] = [
-    "auk", "badger", "crane", "dormouse", "egret", "finch", "gecko", "heron", "ibis", "jackdaw", "lynx", "marten",
-];
+const MANNERS: [&str; 12] =
+    ["amber", "brisk", "calm", "deft", "eager", "fond", "gentle", "keen", "lucid", "mellow", "quiet", "swift"];
+const ANIMALS: [&str; 12] =
+    ["auk", "badger", "crane", "dormouse", "egret", "finch", "gecko", "heron", "ibis", "jackdaw", "lynx", "marten"];
 
 fn made_up_name() -> String {
     let mut rng = rand::rng();

@@ -9,9 +9,7 @@ use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, RunId, WorkPoolId,
 use super::pools::PoolChange;
 use super::queues::QueueChange;
 use super::transitions::Proposer;
-use super::{
-    NewDeployment, NewPool, NewQueue, NewRun, Outcome, ScheduledRuns, Store, StoreError, StoredEvent, Tables,
-};
+use super::{NewDeployment, NewPool, NewQueue, NewRun, Outcome, ScheduledRuns, Store, StoreError, StoredEvent, Tables};
 use crate::api::model::{CleanupRequest, LogRow, Pool, Run, VariableRow, now};
 
 /// A block document to be made.
@@ -119,27 +117,27 @@ impl Store {
 impl Store {
     /// Pauses or unpauses a pool.
     pub fn set_pool_paused(&self, pool: &str, paused: bool) -> Result<(), StoreError> {
-        self.change_pool(pool, PoolChange { is_paused: Some(paused), ..PoolChange::default() })
+        self.change_pool(pool, PoolChange { is_paused: Change::To(paused), ..PoolChange::default() })
     }
 
     /// Sets or lifts the limit of a pool.
     pub fn set_pool_limit(&self, pool: &str, limit: Option<u32>) -> Result<(), StoreError> {
-        self.change_pool(pool, PoolChange { concurrency_limit: Some(limit), ..PoolChange::default() })
+        self.change_pool(pool, PoolChange { concurrency_limit: Change::To(limit), ..PoolChange::default() })
     }
 
     /// Replaces the template of a pool.
     pub fn set_pool_template(&self, pool: &str, template: Map<String, Value>) -> Result<(), StoreError> {
-        self.change_pool(pool, PoolChange { base_job_template: Some(template), ..PoolChange::default() })
+        self.change_pool(pool, PoolChange { base_job_template: Change::To(template), ..PoolChange::default() })
     }
 
     /// Pauses or unpauses a queue.
     pub fn set_queue_paused(&self, pool: &str, queue: &str, paused: bool) -> Result<(), StoreError> {
-        self.change_queue(pool, queue, &QueueChange { is_paused: Some(paused), ..QueueChange::default() })
+        self.change_queue(pool, queue, QueueChange { is_paused: Change::To(paused), ..QueueChange::default() })
     }
 
     /// Sets or lifts the limit of a queue.
     pub fn set_queue_limit(&self, pool: &str, queue: &str, limit: Option<u32>) -> Result<(), StoreError> {
-        self.change_queue(pool, queue, &QueueChange { concurrency_limit: Some(limit), ..QueueChange::default() })
+        self.change_queue(pool, queue, QueueChange { concurrency_limit: Change::To(limit), ..QueueChange::default() })
     }
 
     /// Sets or lifts the limit of a deployment.
@@ -220,7 +218,7 @@ impl Store {
         self.write(|tables| tables.change_pool(pool, change, now()))
     }
 
-    fn change_queue(&self, pool: &str, queue: &str, change: &QueueChange) -> Result<(), StoreError> {
+    fn change_queue(&self, pool: &str, queue: &str, change: QueueChange) -> Result<(), StoreError> {
         self.write(|tables| {
             let id = tables.queue(pool, queue)?.id;
             tables.change_queue(id, change, now());

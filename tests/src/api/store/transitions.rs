@@ -21,12 +21,7 @@ pub struct Outcome {
 
 impl Tables {
     /// Puts a proposal to the rules and carries out what they decide.
-    pub(crate) fn set_state(
-        &mut self,
-        id: RunId,
-        proposal: &Proposal,
-        now: Timestamp,
-    ) -> Result<Outcome, StoreError> {
+    pub(crate) fn set_state(&mut self, id: RunId, proposal: &Proposal, now: Timestamp) -> Result<Outcome, StoreError> {
         let run = self.runs.get(&id).ok_or(StoreError::RunMissing(id))?;
         let mut decision = propose(run, proposal, now, &self.limits(run, now));
         self.change_lease(id, decision.lease, decision.stored.as_mut(), now);
@@ -72,12 +67,7 @@ impl Tables {
         self.store_state(id, now, |run, state_id| first_state(run, draft, state_id, now));
     }
 
-    fn store_state(
-        &mut self,
-        id: RunId,
-        now: Timestamp,
-        store: impl FnOnce(&mut crate::api::model::Run, StateId),
-    ) {
+    fn store_state(&mut self, id: RunId, now: Timestamp, store: impl FnOnce(&mut crate::api::model::Run, StateId)) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let before = run.state().cloned();
         store(run, StateId(Uuid::now_v7()));

@@ -29,7 +29,7 @@ pub(in crate::api) fn block_json(tables: &Tables, block: &BlockRow, include_secr
             "checksum": format!("sha256:{}", block.schema_id.simple()),
             "fields": fields,
             "block_type_id": block.type_id,
-            "block_type": block_type.clone(),
+            "block_type": block_type,
             "capabilities": [],
             "version": "non-versioned",
         },

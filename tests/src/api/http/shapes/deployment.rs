@@ -22,9 +22,9 @@ pub(in crate::api) fn deployment_json(tables: &Tables, row: &DeploymentRow, now:
             "slot_decay_per_second": 0.0,
         })
     });
-    let options = row.collision.map(|collision| {
-        json!({"collision_strategy": collision, "grace_period_seconds": row.grace_period_seconds})
-    });
+    let options = row
+        .collision
+        .map(|collision| json!({"collision_strategy": collision, "grace_period_seconds": row.grace_period_seconds}));
     json!({
         "id": row.id,
         "created": row.created,

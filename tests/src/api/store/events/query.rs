@@ -162,7 +162,10 @@ mod tests {
         for (query, expected) in [
             (json!({"event": {"name": ["prefect.flow-run.Cancelling"]}}), true),
             (json!({"event": {"name": ["prefect.flow-run.Cancelled"]}}), false),
-            (json!({"event": {"prefix": ["prefect.flow-run."], "exclude_name": ["prefect.flow-run.Cancelling"]}}), false),
+            (
+                json!({"event": {"prefix": ["prefect.flow-run."], "exclude_name": ["prefect.flow-run.Cancelling"]}}),
+                false,
+            ),
             (json!({"any_resource": {"id": ["prefect.work-pool.2"]}}), true),
             (json!({"any_resource": [{"id": ["prefect.flow-run.1"]}, {"id_prefix": ["prefect.work-pool."]}]}), true),
             (json!({"any_resource": {"id": ["prefect.work-pool.3"]}}), false),

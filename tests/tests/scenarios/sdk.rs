@@ -1,0 +1,236 @@
+//! Real flows of the unmodified Prefect SDK, on a real Prefect server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use central_api_wire::state::{State, StateType};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use worker_core::ids::{DeploymentId, RunId};
+use worker_tests::harness::{
+    Daemon, DeploymentSpec, Lab, LabPool, PATIENT, PrefectServer, RunSpec, SOON, Sdk, repository_of, until,
+    workspace_root,
+};
+use worker_tests::lane;
+
+use crate::marks::Marks;
+
+const FLOWS: &[&str] = &["succeeds", "with_tasks", "fails", "exits_hard", "calls_sys_exit", "sleeps", "suspends"];
+
+/// A server with deployed flows and a worker for them.
+struct Flows {
+    lab: Lab,
+    pool: LabPool,
+    sdk: Sdk,
+    notes: Marks,
+    deployments: BTreeMap<String, DeploymentId>,
+    daemon: Daemon,
+}
+
+impl Flows {
+    async fn on(server: &PrefectServer) -> Self {
+        let lab = Lab::new(server.rest.api_url());
+        let (pool, sdk, notes) = (lab.pool().await, Sdk::new(lab.api.api_url()), Marks::new());
+        let folder = workspace_root().join("tests/flows");
+        let deployments = sdk.deploy(text(&folder), &pool.name, variables(&notes), FLOWS).await;
+        let daemon = pool.daemon().with_python().env("WORKER_PROCESS_KILL_GRACE_SECONDS", "30").started().await;
+        Self { lab, pool, sdk, notes, deployments, daemon }
+    }
+
+    async fn run(&self, flow: &str) -> RunId {
+        self.pool.run(self.deployments[flow]).await
+    }
+
+    /// Runs a flow to its end.
+    async fn ended(&self, flow: &str) -> (State, Vec<String>) {
+        let run = self.run(flow).await;
+        let state = self.lab.ends(run, PATIENT).await;
+        self.lab.executed(run).await;
+        (state, self.lab.history(run).await)
+    }
+
+    async fn sleeping(&self) -> RunId {
+        let run = self.run("sleeps").await;
+        until(PATIENT, "the flow to sleep", async || self.notes.path("sleeping").exists().then_some(())).await;
+        fs_err::remove_file(self.notes.path("sleeping")).unwrap();
+        run
+    }
+
+    /// Waits until no process of any run is left.
+    async fn all_processes_gone(&self) {
+        until(SOON, "the end of all processes", async || self.daemon.offspring().is_empty().then_some(())).await;
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn variables(notes: &Marks) -> Map<String, Value> {
+    Map::from_iter([("env".to_owned(), json!({"NOTES": notes.folder()}))])
+}
+
+const STARTED: [&str; 4] = ["Scheduled", "Pending", "Submitting", "Running"];
+
+async fn a_flow_completes(flows: &Flows) {
+    for flow in ["succeeds", "with_tasks"] {
+        let (_, history) = flows.ended(flow).await;
+        assert_eq!(history, [&STARTED[..], &["Completed"]].concat(), "{flow}");
+    }
+}
+
+async fn c083_a_failed_flow_is_not_reported_as_crashed(flows: &Flows) {
+    let (state, history) = flows.ended("fails").await;
+    assert_eq!(history, [&STARTED[..], &["Failed"]].concat());
+    assert!(state.message.unwrap().contains("this flow fails on purpose"));
+}
+
+async fn a_process_that_exits_under_a_flow_crashes_the_run(flows: &Flows) {
+    let (state, _) = flows.ended("exits_hard").await;
+    assert_eq!(state.state_type, StateType::Crashed);
+    assert!(state.message.unwrap().starts_with("Process exited with status code: 3."));
+    let (state, history) = flows.ended("calls_sys_exit").await;
+    assert_eq!(state.state_type, StateType::Crashed, "{history:?}");
+}
+
+async fn a_flow_that_cannot_be_imported_crashes_the_run(flows: &Flows) {
+    let pull_steps = Some(json!([{"prefect.deployments.steps.set_working_directory":
+        {"directory": workspace_root().join("tests/flows")}}]));
+    let spec = DeploymentSpec {
+        pull_steps,
+        entrypoint: Some("broken_import.py:unreachable".to_owned()),
+        ..DeploymentSpec::default()
+    };
+    let run = flows.pool.run(flows.pool.deployment(spec).await).await;
+    let state = flows.lab.ends(run, PATIENT).await;
+    assert_eq!(state.state_type, StateType::Crashed);
+    assert!(!flows.lab.history(run).await.contains(&"Running".to_owned()));
+}
+
+async fn a_flow_is_cloned_from_git(flows: &Flows) {
+    let repository = tempfile::tempdir().unwrap();
+    let address = repository_of(&workspace_root().join("tests/flows"), repository.path());
+    let deployed = flows.sdk.deploy(&address, &flows.pool.name, Map::new(), &["succeeds"]).await;
+    let run = flows.pool.run(deployed["succeeds"]).await;
+    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    // The repository is gone for the next run: an error for its author, and nothing worse.
+    drop(repository);
+    let run = flows.pool.run(deployed["succeeds"]).await;
+    flows.lab.ends(run, PATIENT).await;
+    assert_ne!(flows.lab.history(run).await.last().unwrap(), "Completed");
+}
+
+/// A step that only Python can do is left to the engine.
+async fn other_pull_steps_are_left_to_the_engine(flows: &Flows) {
+    let pull_steps = Some(json!([
+        {"prefect.deployments.steps.run_shell_script": {"script": "echo pulled"}},
+        {"prefect.deployments.steps.set_working_directory": {"directory": workspace_root().join("tests/flows")}},
+    ]));
+    let entrypoint = Some("flows.py:succeeds".to_owned());
+    let deployment =
+        flows.pool.deployment(DeploymentSpec { pull_steps, entrypoint, ..DeploymentSpec::default() }).await;
+    let run = flows.pool.run(deployment).await;
+    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+}
+
+async fn a_future_flow_starts_on_time(flows: &Flows) {
+    let due = Timestamp::now() + SignedDuration::from_secs(8);
+    let spec = RunSpec { due: Some(due), ..RunSpec::default() };
+    let run = flows.lab.api.create_run(flows.deployments["succeeds"], spec).await;
+    let claimed = flows.lab.reaches_within(run, StateType::Pending, PATIENT).await;
+    assert!(claimed.timestamp < Some(due));
+    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    let states = flows.lab.api.states(run).await;
+    let running = states.iter().find(|state| state.state_type == StateType::Running).unwrap();
+    // The server counts the delay in whole seconds, so the engine may be a little early.
+    assert!(running.timestamp.unwrap() > due - SignedDuration::from_millis(1200), "{running:?}");
+}
+
+async fn c122_a_cancelled_flow_runs_its_hooks_and_never_crashes(flows: &Flows) {
+    let run = flows.sleeping().await;
+    flows.lab.cancel(run).await;
+    flows.lab.reaches_within(run, StateType::Cancelled, PATIENT).await;
+    flows.all_processes_gone().await;
+    let history = flows.lab.history(run).await;
+    assert!(!history.contains(&"Crashed".to_owned()), "{history:?}");
+    assert!(flows.notes.path(&format!("cancelled-{run}")).exists(), "on_cancellation did not run");
+    assert!(!flows.notes.path(&format!("crashed-{run}")).exists(), "on_crashed ran");
+}
+
+async fn cancelling_from_prefects_command_line_leaves_no_process(flows: &Flows) {
+    let run = flows.sleeping().await;
+    flows.sdk.run("prefect", &["flow-run", "cancel", &run.to_string()]).await;
+    flows.lab.reaches_within(run, StateType::Cancelled, PATIENT).await;
+    flows.all_processes_gone().await;
+}
+
+/// A suspended flow leaves no process; the resumed run is a new submission under the same id.
+async fn a_suspended_flow_is_resumed(flows: &Flows) {
+    let run = flows.run("suspends").await;
+    flows.lab.reaches_within(run, StateType::Paused, PATIENT).await;
+    flows.all_processes_gone().await;
+    let first = flows.lab.run(run).await.infrastructure_pid;
+    flows.lab.api.resume(run).await;
+    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    let history = flows.lab.history(run).await;
+    let expected = [&STARTED[..], &["Suspended", "Resuming", "Pending", "Submitting", "Running", "Completed"]].concat();
+    assert_eq!(history, expected);
+    assert_ne!(flows.lab.run(run).await.infrastructure_pid, first);
+}
+
+#[tokio::test]
+async fn real_server_flows() {
+    let server = PrefectServer::start().await;
+    let flows = &Flows::on(&server).await;
+    lane!(
+        flows,
+        [
+            a_flow_completes,
+            c083_a_failed_flow_is_not_reported_as_crashed,
+            a_process_that_exits_under_a_flow_crashes_the_run,
+            a_flow_that_cannot_be_imported_crashes_the_run,
+            a_flow_is_cloned_from_git,
+            other_pull_steps_are_left_to_the_engine,
+            a_future_flow_starts_on_time,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn real_server_flows_that_are_stopped() {
+    let server = PrefectServer::start().await;
+    let flows = &Flows::on(&server).await;
+    lane!(
+        flows,
+        [
+            c122_a_cancelled_flow_runs_its_hooks_and_never_crashes,
+            cancelling_from_prefects_command_line_leaves_no_process,
+            a_suspended_flow_is_resumed,
+        ]
+    );
+}
+
+/// Many runs at once of the example deployments all end as they should.
+#[tokio::test]
+async fn real_server_many_flows_at_once() {
+    let server = PrefectServer::start().await;
+    let lab = Lab::new(server.rest.api_url());
+    let (pool, sdk) = (lab.pool().await, Sdk::new(lab.api.api_url()));
+    let repository = tempfile::tempdir().unwrap();
+    let address = repository_of(&workspace_root().join("examples/flows"), repository.path());
+    sdk.run("python", &[text(&workspace_root().join("examples/deploy.py")), &address, &pool.name]).await;
+    let _daemon = pool.daemon().with_python().args(["--limit", "4"]).started().await;
+    let expected = [("hello", StateType::Completed), ("etl", StateType::Completed), ("fails", StateType::Failed)];
+    let mut runs = Vec::new();
+    for (flow, state_type) in expected.into_iter().cycle().take(RUNS) {
+        let deployment: DeploymentId = lab.api.deployment_named(flow, "quickstart").await;
+        runs.push((pool.run(deployment).await, flow, state_type));
+    }
+    for (run, flow, state_type) in runs {
+        let state = lab.ends(run, MANY).await;
+        assert_eq!(state.state_type, state_type, "{flow}: {:?}", lab.history(run).await);
+    }
+}
+
+const RUNS: usize = 50;
+const MANY: std::time::Duration = std::time::Duration::from_mins(5);
