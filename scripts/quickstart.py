@@ -59,7 +59,8 @@ def main():
         return 1
     except KeyboardInterrupt:
         print("\nStopped the worker and the server.")
-        good = True
+        shutil.rmtree(home, ignore_errors=True)
+        return 1 if options.once else 0
     if good:
         shutil.rmtree(home, ignore_errors=True)
         return 0

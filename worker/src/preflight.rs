@@ -166,7 +166,7 @@ impl Preflight<'_> {
         loop {
             let answer = match tokio::time::timeout(ONE_QUESTION, self.client.work_pool(self.pool)).await {
                 Ok(Ok(pool)) => return Ok(Some(pool)),
-                Ok(Err(error)) if error.is_not_found() => return Ok(None),
+                Ok(Err(error)) if error.is_not_found() && !is_no_api(&error) => return Ok(None),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
@@ -194,6 +194,7 @@ impl Preflight<'_> {
         match source {
             ApiError::Unreachable(_) => Problem::Odd(PreflightError::Unreachable { url, source }),
             ApiError::Undecodable { .. } => Problem::Odd(PreflightError::NotPrefect { url, source }),
+            ApiError::Refused { .. } if is_no_api(&source) => Problem::Odd(PreflightError::NotPrefect { url, source }),
             ApiError::Refused { status: 401 | 403, .. } => Problem::Final(PreflightError::Denied { url, source }),
             ApiError::Refused { .. } if source.is_transient() => Problem::Busy,
             ApiError::Refused { .. } | ApiError::Unencodable(_) => {
@@ -257,6 +258,12 @@ impl Preflight<'_> {
         }
         Ok(PluginKind::new(kind))
     }
+}
+
+/// Whether a path answered that is not the API's: the API says which pool it did not find, the server around it only that
+/// it found nothing.
+fn is_no_api(error: &ApiError) -> bool {
+    matches!(error, ApiError::Refused { status: 404, detail, .. } if detail == "Not Found")
 }
 
 /// What an unsuccessful question means at the first start.

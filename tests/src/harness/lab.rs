@@ -13,20 +13,27 @@ use worker_core::ids::{DeploymentId, FlowId, RunId};
 use super::daemon::DaemonSpec;
 use super::rest::Rest;
 use super::specs::{DeploymentSpec, RunSpec};
-use super::wait::{SOON, until};
+use super::wait::{PATIENT, SOON, until};
 
 /// An API and what is needed to use it.
 #[derive(Clone, Debug)]
 pub struct Lab {
     /// The API.
     pub api: Rest,
+    /// Bound for what this API takes part in.
+    pub patience: Duration,
     made: Arc<AtomicU32>,
 }
 
 impl Lab {
-    /// A place around an API.
+    /// A place around the test API.
     pub fn new(api_url: &str) -> Self {
-        Self { api: Rest::new(api_url), made: Arc::default() }
+        Self { api: Rest::new(api_url), patience: SOON, made: Arc::default() }
+    }
+
+    /// A place around a real server. With a database that is a file, it can be blocked by its own writers for a minute.
+    pub fn on_server(api_url: &str) -> Self {
+        Self { patience: PATIENT, ..Self::new(api_url) }
     }
 
     /// `worker start` against this API.
@@ -64,7 +71,7 @@ impl Lab {
 
     /// Waits until a run is in a state of this type and returns the state.
     pub async fn reaches(&self, id: RunId, state_type: StateType) -> State {
-        self.reaches_within(id, state_type, SOON).await
+        self.reaches_within(id, state_type, self.patience).await
     }
 
     /// The same with another bound.
@@ -98,7 +105,7 @@ impl Lab {
 
     /// Waits for a line of a run's log that holds `text`.
     pub async fn logged(&self, id: RunId, text: &str) -> LogLine {
-        until(SOON, format!("{text:?} in the log of run {id}"), async || {
+        until(self.patience, format!("{text:?} in the log of run {id}"), async || {
             self.api.logs(id).await.into_iter().find(|line| line.message.contains(text))
         })
         .await
@@ -106,7 +113,7 @@ impl Lab {
 
     /// Waits until the worker has announced the end of a run's infrastructure.
     pub async fn executed(&self, id: RunId) -> central_api_wire::event::Event {
-        until(SOON, format!("the executed event of run {id}"), async || {
+        until(self.patience, format!("the executed event of run {id}"), async || {
             self.api.events("prefect.worker.executed-flow-run", &run_resource(id)).await.pop()
         })
         .await
@@ -152,9 +159,33 @@ impl LabPool {
         self.deployment(DeploymentSpec { job_variables, ..DeploymentSpec::default() }).await
     }
 
+    /// Like [`LabPool::command`], with at most `limit` runs claimed or running at a time.
+    pub async fn limited(&self, limit: u32, collision: &'static str, command: &str) -> DeploymentId {
+        self.deployment(DeploymentSpec {
+            concurrency_limit: Some(limit),
+            collision: Some(collision),
+            job_variables: command_variables(command),
+            ..DeploymentSpec::default()
+        })
+        .await
+    }
+
     /// A run of a deployment, due now.
     pub async fn run(&self, deployment: DeploymentId) -> RunId {
         self.lab.api.create_run(deployment, RunSpec::default()).await
+    }
+
+    /// A run that is due and whose deployment is gone. A server deletes scheduled runs with their deployment, but not
+    /// those that are between two states at that moment.
+    pub async fn orphan(&self, command: &str) -> (RunId, DeploymentId) {
+        let api = &self.lab.api;
+        let deployment = self.command(command).await;
+        let run = self.run(deployment).await;
+        api.set_state(run, json!({"type": "PENDING"}), true).await;
+        api.delete_deployment(deployment).await;
+        let due = json!({"scheduled_time": jiff::Timestamp::now()});
+        api.set_state(run, json!({"type": "SCHEDULED", "state_details": due}), true).await;
+        (run, deployment)
     }
 
     /// Waits until a queue of the pool was polled `times` more times, each poll begun after this call.
@@ -162,7 +193,7 @@ impl LabPool {
         let mut last = self.lab.api.last_polled(&self.name, queue).await;
         // The first one seen may have begun before.
         for _ in 0..=times {
-            last = until(SOON, format!("a poll of {}/{queue}", self.name), async || {
+            last = until(self.lab.patience, format!("a poll of {}/{queue}", self.name), async || {
                 let polled = self.lab.api.last_polled(&self.name, queue).await;
                 (polled > last).then_some(polled)
             })

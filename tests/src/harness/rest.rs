@@ -89,6 +89,15 @@ fn decoded<T: DeserializeOwned>(what: &str, status: StatusCode, answer: &Value) 
     serde_json::from_value(answer.clone()).unwrap_or_else(|error| panic!("{what}: {error} in {answer}"))
 }
 
+/// A name as a segment of a path.
+fn segment(name: &str) -> String {
+    let encoded = name.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 fn id_of<T: DeserializeOwned>(created: &Value) -> T {
     serde_json::from_value(created["id"].clone()).unwrap_or_else(|error| panic!("{error} in {created}"))
 }
@@ -108,34 +117,35 @@ impl Rest {
 
     /// A work pool; `None` if there is none of that name.
     pub async fn pool(&self, name: &str) -> Option<WorkPool> {
-        self.read(&format!("/work_pools/{name}")).await
+        self.read(&format!("/work_pools/{}", segment(name))).await
     }
 
     /// Changes fields of a work pool.
     pub async fn update_pool(&self, name: &str, changes: Value) {
-        self.change(Method::PATCH, &format!("/work_pools/{name}"), Some(changes)).await;
+        self.change(Method::PATCH, &format!("/work_pools/{}", segment(name)), Some(changes)).await;
     }
 
     /// Makes a queue.
     pub async fn create_queue(&self, pool: &str, name: &str, priority: u32) {
         let body = json!({"name": name, "priority": priority});
-        let _created: Value = self.post(&format!("/work_pools/{pool}/queues"), body).await;
+        let _created: Value = self.post(&format!("/work_pools/{}/queues", segment(pool)), body).await;
     }
 
     /// Changes fields of a queue.
     pub async fn update_queue(&self, pool: &str, name: &str, changes: Value) {
-        self.change(Method::PATCH, &format!("/work_pools/{pool}/queues/{name}"), Some(changes)).await;
+        self.change(Method::PATCH, &format!("/work_pools/{}/queues/{}", segment(pool), segment(name)), Some(changes))
+            .await;
     }
 
     /// When a worker last asked for runs of a queue.
     pub async fn last_polled(&self, pool: &str, queue: &str) -> Option<Timestamp> {
-        let queue: Value = self.read(&format!("/work_pools/{pool}/queues/{queue}")).await?;
+        let queue: Value = self.read(&format!("/work_pools/{}/queues/{}", segment(pool), segment(queue))).await?;
         queue["last_polled"].as_str()?.parse().ok()
     }
 
     /// Names of the workers that a pool knows.
     pub async fn workers(&self, pool: &str) -> Vec<String> {
-        let workers: Vec<Value> = self.post(&format!("/work_pools/{pool}/workers/filter"), json!({})).await;
+        let workers: Vec<Value> = self.post(&format!("/work_pools/{}/workers/filter", segment(pool)), json!({})).await;
         workers.iter().filter_map(|worker| worker["name"].as_str()).map(str::to_owned).collect()
     }
 

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use worker_tests::harness::{SOON, until};
+
+/// The time of a file lags behind the clock by up to a tick of the kernel.
+const FILE_TIME: SignedDuration = SignedDuration::from_millis(10);
 
 /// A directory that commands write into.
 #[derive(Debug)]
@@ -65,10 +68,10 @@ impl Marks {
         until(SOON, format!("{wanted} marks"), async || (self.made().len() >= wanted).then_some(())).await;
     }
 
-    /// When the last mark was made, which is the first if there is one.
+    /// When the only mark was made, at the latest.
     pub(crate) fn first_at(&self) -> Timestamp {
         let modified = fs_err::metadata(self.path("marks")).unwrap().modified().unwrap();
         assert_eq!(self.made().len(), 1);
-        Timestamp::try_from(modified).unwrap()
+        Timestamp::try_from(modified).unwrap() + FILE_TIME
     }
 }

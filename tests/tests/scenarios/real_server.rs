@@ -8,7 +8,7 @@ use crate::{cancellation, polling, process, submission};
 #[tokio::test]
 async fn real_server_polling() {
     let server = PrefectServer::start().await;
-    let lab = &Lab::new(server.rest.api_url());
+    let lab = &Lab::on_server(server.rest.api_url());
     lane!(
         lab,
         [
@@ -31,11 +31,10 @@ async fn real_server_polling() {
 #[tokio::test]
 async fn real_server_runs() {
     let server = PrefectServer::start().await;
-    let lab = &Lab::new(server.rest.api_url());
+    let lab = &Lab::on_server(server.rest.api_url());
     lane!(
         lab,
         [
-            submission::c051_an_aborted_claim_starts_nothing,
             submission::c052_a_rejected_claim_starts_nothing_and_leaves_the_state_alone,
             submission::c056_a_run_whose_deployment_is_gone_is_cancelled,
             submission::c057_a_deleted_run_does_no_harm,
@@ -49,7 +48,7 @@ async fn real_server_runs() {
             submission::a_bad_configuration_crashes_its_run_only,
             submission::the_worker_reports_for_a_command_that_cannot,
             process::c084_a_killed_or_exited_process_crashes_its_run_with_the_code,
-            process::nothing_of_an_ended_run_stays_behind,
+            process::an_ended_run_leaves_no_process_and_no_directory,
             cancellation::c085_a_cancelled_run_is_terminated_then_killed_and_reported,
             cancellation::a_pending_run_with_a_process_is_killed_and_cancelled,
             cancellation::a_scheduled_run_that_is_cancelled_is_never_started,

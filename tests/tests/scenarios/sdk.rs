@@ -29,7 +29,7 @@ struct Flows {
 
 impl Flows {
     async fn on(server: &PrefectServer) -> Self {
-        let lab = Lab::new(server.rest.api_url());
+        let lab = Lab::on_server(server.rest.api_url());
         let (pool, sdk, notes) = (lab.pool().await, Sdk::new(lab.api.api_url()), Marks::new());
         let folder = workspace_root().join("tests/flows");
         let deployments = sdk.deploy(text(&folder), &pool.name, variables(&notes), FLOWS).await;
@@ -112,7 +112,7 @@ async fn a_flow_is_cloned_from_git(flows: &Flows) {
     let address = repository_of(&workspace_root().join("tests/flows"), repository.path());
     let deployed = flows.sdk.deploy(&address, &flows.pool.name, Map::new(), &["succeeds"]).await;
     let run = flows.pool.run(deployed["succeeds"]).await;
-    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    flows.lab.reaches(run, StateType::Completed).await;
     // The repository is gone for the next run: an error for its author, and nothing worse.
     drop(repository);
     let run = flows.pool.run(deployed["succeeds"]).await;
@@ -130,16 +130,16 @@ async fn other_pull_steps_are_left_to_the_engine(flows: &Flows) {
     let deployment =
         flows.pool.deployment(DeploymentSpec { pull_steps, entrypoint, ..DeploymentSpec::default() }).await;
     let run = flows.pool.run(deployment).await;
-    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    flows.lab.reaches(run, StateType::Completed).await;
 }
 
 async fn a_future_flow_starts_on_time(flows: &Flows) {
     let due = Timestamp::now() + SignedDuration::from_secs(8);
     let spec = RunSpec { due: Some(due), ..RunSpec::default() };
     let run = flows.lab.api.create_run(flows.deployments["succeeds"], spec).await;
-    let claimed = flows.lab.reaches_within(run, StateType::Pending, PATIENT).await;
+    let claimed = flows.lab.reaches(run, StateType::Pending).await;
     assert!(claimed.timestamp < Some(due));
-    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    flows.lab.reaches(run, StateType::Completed).await;
     let states = flows.lab.api.states(run).await;
     let running = states.iter().find(|state| state.state_type == StateType::Running).unwrap();
     // The server counts the delay in whole seconds, so the engine may be a little early.
@@ -149,7 +149,7 @@ async fn a_future_flow_starts_on_time(flows: &Flows) {
 async fn c122_a_cancelled_flow_runs_its_hooks_and_never_crashes(flows: &Flows) {
     let run = flows.sleeping().await;
     flows.lab.cancel(run).await;
-    flows.lab.reaches_within(run, StateType::Cancelled, PATIENT).await;
+    flows.lab.reaches(run, StateType::Cancelled).await;
     flows.all_processes_gone().await;
     let history = flows.lab.history(run).await;
     assert!(!history.contains(&"Crashed".to_owned()), "{history:?}");
@@ -160,18 +160,18 @@ async fn c122_a_cancelled_flow_runs_its_hooks_and_never_crashes(flows: &Flows) {
 async fn cancelling_from_prefects_command_line_leaves_no_process(flows: &Flows) {
     let run = flows.sleeping().await;
     flows.sdk.run("prefect", &["flow-run", "cancel", &run.to_string()]).await;
-    flows.lab.reaches_within(run, StateType::Cancelled, PATIENT).await;
+    flows.lab.reaches(run, StateType::Cancelled).await;
     flows.all_processes_gone().await;
 }
 
 /// A suspended flow leaves no process; the resumed run is a new submission under the same id.
 async fn a_suspended_flow_is_resumed(flows: &Flows) {
     let run = flows.run("suspends").await;
-    flows.lab.reaches_within(run, StateType::Paused, PATIENT).await;
+    flows.lab.reaches(run, StateType::Paused).await;
     flows.all_processes_gone().await;
     let first = flows.lab.run(run).await.infrastructure_pid;
     flows.lab.api.resume(run).await;
-    flows.lab.reaches_within(run, StateType::Completed, PATIENT).await;
+    flows.lab.reaches(run, StateType::Completed).await;
     let history = flows.lab.history(run).await;
     let expected = [&STARTED[..], &["Suspended", "Resuming", "Pending", "Submitting", "Running", "Completed"]].concat();
     assert_eq!(history, expected);
@@ -214,7 +214,7 @@ async fn real_server_flows_that_are_stopped() {
 #[tokio::test]
 async fn real_server_many_flows_at_once() {
     let server = PrefectServer::start().await;
-    let lab = Lab::new(server.rest.api_url());
+    let lab = Lab::on_server(server.rest.api_url());
     let (pool, sdk) = (lab.pool().await, Sdk::new(lab.api.api_url()));
     let repository = tempfile::tempdir().unwrap();
     let address = repository_of(&workspace_root().join("examples/flows"), repository.path());

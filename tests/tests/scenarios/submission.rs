@@ -4,29 +4,13 @@ use std::collections::BTreeMap;
 
 use central_api_wire::state::StateType;
 use serde_json::{Map, Value, json};
-use worker_tests::harness::{DeploymentSpec, Lab, LabPool, SOON, command_variables, run_resource, until};
+use worker_tests::harness::{DeploymentSpec, Lab, SOON, command_variables, run_resource, until};
 
 use crate::marks::Marks;
 
-async fn limited(
-    pool: &LabPool,
-    limit: u32,
-    collision: Option<&'static str>,
-    command: &str,
-) -> worker_core::ids::DeploymentId {
-    let job_variables = command_variables(command);
-    pool.deployment(DeploymentSpec {
-        concurrency_limit: Some(limit),
-        collision,
-        job_variables,
-        ..DeploymentSpec::default()
-    })
-    .await
-}
-
 pub(crate) async fn c051_an_aborted_claim_starts_nothing(lab: &Lab) {
     let (pool, marks) = (lab.pool().await, Marks::new());
-    let run = pool.run(limited(&pool, 0, None, &marks.command("ran")).await).await;
+    let run = pool.run(pool.limited(0, "ENQUEUE", &marks.command("ran")).await).await;
     let _daemon = pool.daemon().started().await;
     lab.logged(run, "Aborted submission").await;
     pool.polled("default", 2).await;
@@ -36,8 +20,8 @@ pub(crate) async fn c051_an_aborted_claim_starts_nothing(lab: &Lab) {
 
 pub(crate) async fn c052_a_rejected_claim_starts_nothing_and_leaves_the_state_alone(lab: &Lab) {
     let (pool, marks) = (lab.pool().await, Marks::new());
-    let queued = limited(&pool, 1, Some("ENQUEUE"), &marks.endless_command()).await;
-    let cancelled = limited(&pool, 1, Some("CANCEL_NEW"), &marks.endless_command()).await;
+    let queued = pool.limited(1, "ENQUEUE", &marks.endless_command()).await;
+    let cancelled = pool.limited(1, "CANCEL_NEW", &marks.endless_command()).await;
     let holders = [pool.run(queued).await, pool.run(cancelled).await];
     let _daemon = pool.daemon().started().await;
     for run in holders {
@@ -54,9 +38,7 @@ pub(crate) async fn c052_a_rejected_claim_starts_nothing_and_leaves_the_state_al
 
 pub(crate) async fn c056_a_run_whose_deployment_is_gone_is_cancelled(lab: &Lab) {
     let (pool, marks) = (lab.pool().await, Marks::new());
-    let deployment = pool.command(&marks.command("ran")).await;
-    let run = pool.run(deployment).await;
-    lab.api.delete_deployment(deployment).await;
+    let (run, deployment) = pool.orphan(&marks.command("ran")).await;
     let _daemon = pool.daemon().started().await;
     let state = lab.reaches(run, StateType::Cancelled).await;
     assert_eq!(state.message, Some(format!("Deployment {deployment} no longer exists, cancelled run.")));

@@ -8,6 +8,7 @@ mod context;
 mod error_chain;
 mod launch;
 mod log;
+mod patience;
 mod prepare;
 mod proposal;
 mod report;

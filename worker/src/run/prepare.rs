@@ -1,8 +1,6 @@
 //! From a claimed run to a plan.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::time::Duration;
 
 use camino::Utf8Path;
 use central_api_client::ApiError;
@@ -13,7 +11,6 @@ use central_api_wire::flow_run::Flow;
 use code_storage::CodeError;
 use infra_contract::InfraError;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use worker_core::job_configuration::{
     DeploymentContext, FlowContext, FlowRunContext, JobConfigurationError, PreparationContext, PreparedJob,
     WorkPoolContext, resolve,
@@ -24,11 +21,8 @@ use worker_core::template::Reference;
 use super::code;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
+use super::patience::patiently;
 use super::worker_event::{RunSubject, worker_resource};
-
-/// A run that is already claimed waits this long for an API that does not answer, rather than crash for it.
-const PATIENCE: Duration = Duration::from_mins(15);
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// What preparing brings.
 pub(super) struct Prepared {
@@ -184,21 +178,4 @@ async fn fetch(cx: &RunContext, reference: &Reference) -> Result<Option<Value>, 
         }
     };
     fetched.map_err(|source| PrepareError::Unreadable { what, source })
-}
-
-/// Asks again while the API does not answer properly, for a bounded time. Cancel safe.
-async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, ApiError>
-where
-    F: Future<Output = Result<T, ApiError>>,
-{
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        match ask().await {
-            Err(error) if error.is_transient() && Instant::now() < give_up => {
-                tracing::debug!("the API did not answer, asking again: {}", ErrorChain(&error));
-                tokio::time::sleep(PAUSE).await;
-            }
-            answer => return answer,
-        }
-    }
 }

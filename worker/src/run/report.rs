@@ -10,6 +10,7 @@ use worker_core::machine::{CrashCause, Outcome};
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
+use super::patience::patiently;
 use super::proposal;
 use super::worker_event::RunSubject;
 
@@ -187,7 +188,7 @@ pub(super) async fn report_running(cx: &RunContext) {
 /// Stores the infrastructure's id at the API.
 pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
     let name = &cx.offer.flow_run.name;
-    match cx.api.set_infra_id(cx.offer.key.run, &handle.infra_id).await {
+    match patiently(|| cx.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
         Ok(()) => {}
         Err(error) if error.is_not_found() => tracing::info!("the flow run was deleted while it was started"),
         Err(error) => cx.log().warn(format!(

@@ -17,6 +17,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 const LONGEST_CONFIRMATION: Duration = Duration::from_secs(10);
 const LONGEST_CLOSE: Duration = Duration::from_secs(1);
+const LONGEST_GOODBYE: Duration = Duration::from_millis(200);
 
 /// Spawns nothing: the keep-alive runs inside [`next_text`](Self::next_text), so an owner keeps calling that.
 pub(super) struct Socket {
@@ -126,9 +127,9 @@ impl Socket {
         }
     }
 
-    /// Says goodbye, for a second at most.
+    /// Says goodbye, for a moment at most: some servers take a second to answer, and nobody waits for what they say.
     pub(super) async fn close(self) {
-        if let Err(error) = timeout(LONGEST_CLOSE, self.websocket.close(CloseCode::Normal, None)).await {
+        if let Err(error) = timeout(LONGEST_GOODBYE, self.websocket.close(CloseCode::Normal, None)).await {
             tracing::debug!(%error, "a websocket took no goodbye");
         }
     }

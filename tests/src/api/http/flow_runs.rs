@@ -173,7 +173,7 @@ async fn resume(
     InPath(id): InPath<RunId>,
     proposer: Proposer,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let outcome = api.store.write(|tables| tables.resume(id, &proposer, now()))?;
+    let outcome = api.store.write(|tables| tables.resume(id, proposer, now()))?;
     Ok((created(outcome.stored), Json(outcome_json(&outcome))))
 }
 

@@ -5,6 +5,7 @@ use central_api_wire::state::StateType;
 use super::decision::{DeploymentSlots, Draft, LeaseChange};
 use super::transition::{LEASE_DETAIL, Transition, lease_of};
 use crate::api::model::Collision;
+use crate::api::version::Version;
 
 const FULL: &str = "Deployment concurrency limit reached.";
 
@@ -26,7 +27,7 @@ pub(super) fn preserve_lease(transition: &mut Transition<'_>) {
 pub(super) fn take_slot(transition: &mut Transition<'_>) {
     let Some((from, StateType::Pending)) = transition.types() else { return };
     if matches!(from, StateType::Pending | StateType::Running | StateType::Cancelling)
-        || transition.proposal.client.is_some_and(|client| client.counts_deployment_concurrency())
+        || transition.proposal.client.is_some_and(Version::counts_deployment_concurrency)
     {
         return;
     }
@@ -34,7 +35,7 @@ pub(super) fn take_slot(transition: &mut Transition<'_>) {
         DeploymentSlots::Unlimited => {}
         DeploymentSlots::DeploymentDeleted => transition.abort("Deployment not found."),
         DeploymentSlots::Limited { limit: 0, .. } => {
-            transition.abort("The deployment concurrency limit is 0. The flow will deadlock if submitted again.")
+            transition.abort("The deployment concurrency limit is 0. The flow will deadlock if submitted again.");
         }
         DeploymentSlots::Limited { limit, taken, .. } if taken < limit => transition.lease = LeaseChange::Acquire,
         DeploymentSlots::Limited { collision: Collision::Enqueue, .. } => {
@@ -55,7 +56,7 @@ pub(super) fn check_lease_at_start(transition: &mut Transition<'_>) {
         return;
     }
     let Some(lease) = transition.from.and_then(lease_of) else { return };
-    if !transition.proposal.client.is_some_and(|client| client.renews_leases()) {
+    if !transition.proposal.client.is_some_and(Version::renews_leases) {
         transition.lease = LeaseChange::HoldForever;
         return;
     }

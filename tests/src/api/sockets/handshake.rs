@@ -20,8 +20,7 @@ pub(super) async fn authenticate(
 ) -> Option<Conversation> {
     let refused = match conversation.next().await {
         Incoming::Frame(frame) => refusal(&frame, api),
-        Incoming::Malformed => return None,
-        Incoming::Gone => return None,
+        Incoming::Malformed | Incoming::Gone => return None,
         Incoming::Dismissed(close) => {
             conversation.close(close).await;
             return None;

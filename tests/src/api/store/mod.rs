@@ -39,6 +39,7 @@ pub(crate) use pools::PoolChange;
 pub(crate) use queues::QueueChange;
 pub(crate) use tables::TaskRunRow;
 pub(crate) use transitions::Proposer;
+pub(crate) use waiting::condition_met;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,6 +1,6 @@
 //! Flow runs: made, changed, deleted.
 
-use central_api_wire::state::{StateProposal, StateType};
+use central_api_wire::state::{StateDetails, StateProposal, StateType};
 use jiff::{SignedDuration, Timestamp};
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
@@ -87,7 +87,7 @@ impl NewRun {
 
     fn state(state_type: StateType) -> StateProposal {
         let name = Some(state_type.default_name().to_owned());
-        StateProposal { state_type, name, message: None, data: None, state_details: Default::default() }
+        StateProposal { state_type, name, message: None, data: None, state_details: StateDetails::default() }
     }
 }
 

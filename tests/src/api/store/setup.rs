@@ -9,7 +9,9 @@ use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, RunId, WorkPoolId,
 use super::pools::PoolChange;
 use super::queues::QueueChange;
 use super::transitions::Proposer;
-use super::{NewDeployment, NewPool, NewQueue, NewRun, Outcome, ScheduledRuns, Store, StoreError, StoredEvent, Tables};
+use super::{
+    Change, NewDeployment, NewPool, NewQueue, NewRun, Outcome, ScheduledRuns, Store, StoreError, StoredEvent, Tables,
+};
 use crate::api::model::{CleanupRequest, LogRow, Pool, Run, VariableRow, now};
 
 /// A block document to be made.
@@ -161,7 +163,7 @@ impl Store {
 
     /// Resumes a paused or suspended run.
     pub fn resume_run(&self, run: RunId) -> Result<Outcome, StoreError> {
-        self.write(|tables| tables.resume(run, &Proposer::default(), now()))
+        self.write(|tables| tables.resume(run, Proposer::default(), now()))
     }
 
     /// Marks a scheduled run late, as the server's own loop does.

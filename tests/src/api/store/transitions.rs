@@ -35,7 +35,7 @@ impl Tables {
     }
 
     /// Resumes a paused or suspended run.
-    pub(crate) fn resume(&mut self, id: RunId, proposer: &Proposer, now: Timestamp) -> Result<Outcome, StoreError> {
+    pub(crate) fn resume(&mut self, id: RunId, proposer: Proposer, now: Timestamp) -> Result<Outcome, StoreError> {
         let run = self.runs.get(&id).ok_or(StoreError::RunMissing(id))?;
         match resumption(run.state(), now) {
             Ok(state) => self.set_state(id, &Proposal { state, force: false, client: proposer.client }, now),

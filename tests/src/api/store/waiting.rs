@@ -1,6 +1,8 @@
-//! Waiting for a condition on the tables.
+//! Waiting for a condition: level-triggered, with a bound.
 
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::{Store, Tables};
 
@@ -10,6 +12,27 @@ use super::{Store, Tables};
 pub struct NotMet {
     what: String,
     bound: Duration,
+}
+
+/// Looks at a condition at once and after every change until it finds something.
+pub(crate) async fn condition_met<T>(
+    mut changes: watch::Receiver<u64>,
+    what: &str,
+    bound: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> Result<T, NotMet> {
+    let met = async {
+        loop {
+            changes.mark_unchanged();
+            if let Some(found) = condition() {
+                return found;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::time::timeout(bound, met).await.map_err(|_| NotMet { what: what.to_owned(), bound })
 }
 
 impl Store {
@@ -29,18 +52,6 @@ impl Store {
         bound: Duration,
         mut condition: impl FnMut(&Tables) -> Option<T>,
     ) -> Result<T, NotMet> {
-        let mut changes = self.changes();
-        let met = async {
-            loop {
-                changes.mark_unchanged();
-                if let Some(found) = self.read(&mut condition) {
-                    return found;
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        tokio::time::timeout(bound, met).await.map_err(|_| NotMet { what: what.to_owned(), bound })
+        condition_met(self.changes(), what, bound, || self.read(&mut condition)).await
     }
 }

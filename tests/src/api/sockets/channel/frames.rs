@@ -158,8 +158,8 @@ pub(super) fn server_frame(kind: &str, payload: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn frame(kind: &str, payload: Value) -> Value {
-        server_frame(kind, &payload)
+    fn frame(kind: &str, payload: &Value) -> Value {
+        server_frame(kind, payload)
     }
 
     fn greeting() -> Value {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_six_required_fields_are_a_greeting_and_create_no_pool() {
-        let hello = hello(&frame("worker.hello.v1", greeting())).unwrap();
+        let hello = hello(&frame("worker.hello.v1", &greeting())).unwrap();
         assert!(!hello.create_pool_if_not_found);
         assert_eq!(hello.max_cleanup_concurrency, 0);
     }
@@ -184,9 +184,9 @@ mod tests {
     fn a_field_that_the_server_does_not_know_breaks_the_protocol() {
         let mut extra = greeting();
         extra["nickname"] = json!("w");
-        assert_eq!(hello(&frame("worker.hello.v1", extra)).unwrap_err(), Refused::ProtocolError);
+        assert_eq!(hello(&frame("worker.hello.v1", &extra)).unwrap_err(), Refused::ProtocolError);
 
-        let mut outer = frame("worker.hello.v1", greeting());
+        let mut outer = frame("worker.hello.v1", &greeting());
         outer["trace"] = json!(1);
         assert_eq!(hello(&outer).unwrap_err(), Refused::ProtocolError);
     }
@@ -195,20 +195,20 @@ mod tests {
     fn clean_ups_need_their_capability() {
         let mut stray = greeting();
         stray["handled_cleanup_kinds"] = json!(["cancelling_timeout_teardown.v1"]);
-        assert_eq!(hello(&frame("worker.hello.v1", stray.clone())).unwrap_err(), Refused::ProtocolError);
+        assert_eq!(hello(&frame("worker.hello.v1", &stray)).unwrap_err(), Refused::ProtocolError);
         stray["requested_capabilities"] =
             json!(["worker_heartbeat.v1", "work_pool_snapshot.v1", "cleanup_delivery.v1"]);
-        assert_eq!(hello(&frame("worker.hello.v1", stray)).unwrap().max_cleanup_concurrency, 1);
+        assert_eq!(hello(&frame("worker.hello.v1", &stray)).unwrap().max_cleanup_concurrency, 1);
     }
 
     #[test]
     fn a_release_needs_a_reason_and_an_acknowledgement_has_none() {
         let payload = json!({"message_id": Uuid::new_v4(), "reservation_token": "t"});
-        assert!(worker_frame(&frame("cleanup.ack.v1", payload.clone())).is_ok());
-        assert!(worker_frame(&frame("cleanup.release.v1", payload.clone())).is_err());
+        assert!(worker_frame(&frame("cleanup.ack.v1", &payload)).is_ok());
+        assert!(worker_frame(&frame("cleanup.release.v1", &payload)).is_err());
         let mut reasoned = payload;
         reasoned["reason"] = json!("handler_failed");
-        assert!(worker_frame(&frame("cleanup.release.v1", reasoned.clone())).is_ok());
-        assert!(worker_frame(&frame("cleanup.ack.v1", reasoned)).is_err());
+        assert!(worker_frame(&frame("cleanup.release.v1", &reasoned)).is_ok());
+        assert!(worker_frame(&frame("cleanup.ack.v1", &reasoned)).is_err());
     }
 }
