@@ -207,10 +207,7 @@ impl InfraPlugin for ProcessPlugin {
         if let Some(run) = self.located(handle)? {
             return Ok(stop::stop(&run, intent, grace).await?);
         }
-        // The command is gone; what it left behind carries the marker.
-        let tree = Tree::of(HandleDetail::of(handle)?.process, handle.key);
-        tree.leader_is_reaped();
-        tree.sweep().await;
+        sweep_leftovers(handle).await?;
         Ok(Killed::AlreadyGone)
     }
 
@@ -218,6 +215,10 @@ impl InfraPlugin for ProcessPlugin {
         let forgotten = self.runs().remove(&handle.key);
         if let Some(tended) = forgotten {
             tended.run.note_forgotten();
+            // A command that ended well may have left a process on purpose. One that did not had no say in it.
+            if !tended.run.end().is_some_and(|report| report.exit.is_success()) {
+                sweep_leftovers(handle).await?;
+            }
         }
         let Some(path) = self.temporary_directory(handle)? else { return Ok(()) };
         match fs_err::tokio::remove_dir_all(&path).await {
@@ -230,4 +231,12 @@ impl InfraPlugin for ProcessPlugin {
     async fn owned(&self) -> Result<Vec<Handle>, InfraError> {
         Ok(self.runs().values().map(|tended| tended.run.handle.clone()).collect())
     }
+}
+
+/// Kills what a command that is gone has left behind: it carries the marker.
+async fn sweep_leftovers(handle: &Handle) -> Result<(), InfraError> {
+    let tree = Tree::of(HandleDetail::of(handle)?.process, handle.key);
+    tree.leader_is_reaped();
+    tree.sweep().await;
+    Ok(())
 }

@@ -77,6 +77,18 @@ async fn what_a_run_left_when_it_ended_by_itself_goes_with_a_later_kill() {
 }
 
 #[tokio::test]
+async fn what_a_run_left_when_it_failed_goes_with_the_clean_up_and_what_it_left_on_purpose_stays() {
+    for (exit, left) in [("kill -9 $$", 0), ("exit 3", 0), ("exit 0", 1)] {
+        let bench = Bench::new();
+        let handle = bench.launch(&script_run(&format!("sleep 600 & {exit}"))).await.unwrap();
+        bench.watch(&handle).await.until_the_end().await;
+        bench.plugin.cleanup(&handle).await.unwrap();
+        assert_eq!(marked(&handle.key.to_string()), left, "after {exit}");
+        bench.plugin.kill(&handle, KillIntent::Force, LIMIT).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_ends_by_itself_on_termination_keeps_its_exit_code() {
     let bench = Bench::new();
     let handle =

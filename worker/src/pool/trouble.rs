@@ -22,12 +22,15 @@ impl Trouble {
         Self { what, said: None, since: None, failures: 0 }
     }
 
-    /// Notes a failure; says it if it differs from the last one. Gives the number of failures in a row.
+    /// Notes a failure; says it if it is not the first in a row and differs from the last one. A single failure is what a busy
+    /// server answers now and then. Gives the number of failures in a row.
     pub fn failed(&mut self, error: &ApiError) -> u32 {
         self.failures = self.failures.saturating_add(1);
         self.since.get_or_insert_with(Instant::now);
         let text = ErrorChain(error).to_string();
-        if self.said.as_ref() != Some(&text) {
+        if self.failures == 1 {
+            tracing::debug!("cannot {}: {text}", self.what);
+        } else if self.said.as_ref() != Some(&text) {
             tracing::warn!("cannot {}; the worker keeps trying: {text}", self.what);
             self.said = Some(text);
         }
@@ -36,11 +39,11 @@ impl Trouble {
 
     /// Notes a success.
     pub fn worked(&mut self) {
-        if let Some(since) = self.since.take() {
+        let since = self.since.take();
+        if let (Some(_), Some(since)) = (self.said.take(), since) {
             let lasted = Duration::from_secs(since.elapsed().as_secs());
             tracing::info!("can {} again after {lasted:?} and {} failures", self.what, self.failures);
         }
-        self.said = None;
         self.failures = 0;
     }
 }

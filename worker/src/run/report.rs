@@ -135,7 +135,9 @@ pub(super) fn crash_message(cause: &CrashCause) -> String {
         CrashCause::Exited(report) => exit_message(report),
         CrashCause::Gone => "Flow run infrastructure disappeared, and how it ended is not known.".to_owned(),
         CrashCause::WorkerStopped(report) => {
-            let ended = report.as_ref().map_or_else(String::new, |report| format!(" {}", exit_message(report)));
+            // What it last wrote says nothing about why it was stopped.
+            let how = |report: &ExitReport| format!(" {}", exit_message(&ExitReport::bare(report.exit)));
+            let ended = report.as_ref().map_or_else(String::new, how);
             format!("The worker that executed this flow run was stopped and ended it.{ended}")
         }
     }
