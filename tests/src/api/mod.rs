@@ -92,4 +92,4 @@ impl TestApi {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -80,6 +80,7 @@ pub fn covered() -> Covered {
 /// The item and name of a test, if the line begins a function that is named for an item.
 fn numbered_test(line: &str) -> Option<(u16, String)> {
     let line = line.trim_start();
+    let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
     let signature = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "))?;
     let (name, _) = signature.split_once(['(', '<'])?;
     let (digits, rest) = name.strip_prefix('c')?.split_at_checked(3)?;

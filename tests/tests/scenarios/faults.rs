@@ -10,7 +10,7 @@ use worker_core::ids::RunId;
 use worker_tests::api::store::Tables;
 use worker_tests::api::{ApiOptions, TestApi};
 use worker_tests::faults::{Answer, Fault, FaultProxy, Rule, RuleId};
-use worker_tests::harness::{Daemon, DaemonSpec, Lab, LabPool, PrefectServer, SOON};
+use worker_tests::harness::{Daemon, DaemonSpec, Lab, LabPool, PrefectServer, SOON, is_alive, until};
 
 use crate::in_memory::{InMemory, channel_path, heartbeat_path, poll_path};
 use crate::marks::Marks;
@@ -64,12 +64,14 @@ async fn c016_a_pool_that_somebody_else_created_first_is_used() {
     let it = InMemory::over_rest().await;
     let (pool, between) = (it.lab.pool().await, Between::new(&it.lab).await);
     let path = format!("/work_pools/{}", pool.name);
-    let missing = between.add(Rule::on(&format!("/api{path}"), Fault::status(404)).method(Method::GET));
+    let not_found = answer(404, &json!({"detail": format!("Work pool \"{}\" not found.", pool.name)}).to_string());
+    let missing = between.add(Rule::on(&format!("/api{path}"), not_found).method(Method::GET));
     let _daemon = between.daemon(&pool).args(["--type", "process"]).started().await;
-    it.requested("POST", "/work_pools/", 1).await;
+    // The first one is the scenario's own.
+    it.requested("POST", "/work_pools/", 2).await;
     between.proxy.lift(missing);
     it.lab.reaches(pool.run(pool.command("true").await).await, StateType::Completed).await;
-    assert!(it.requests("POST", "/work_pools/").iter().all(|request| request.status == Some(409)));
+    assert!(it.requests("POST", "/work_pools/")[1..].iter().all(|request| request.status == Some(409)));
 }
 
 #[tokio::test]
@@ -286,6 +288,7 @@ struct AtWork {
     pool: LabPool,
     marks: Marks,
     run: RunId,
+    process: i32,
     daemon: Daemon,
 }
 
@@ -295,19 +298,22 @@ impl AtWork {
         let run = pool.run(pool.command(&marks.held_command(0)).await).await;
         let daemon = between.daemon(&pool).started().await;
         lab.reaches(run, StateType::Running).await;
-        Self { between, pool, marks, run, daemon }
+        let pid = until(lab.patience, "infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
+        Self { between, pool, marks, run, process: pid.parse().unwrap(), daemon }
     }
 
-    /// Everything goes wrong for a while, during which the run ends; then nothing does.
-    async fn through(mut self, lab: &Lab, fault: &Fault) {
-        let offspring = self.daemon.offspring();
-        assert!(!offspring.is_empty());
+    /// Every call goes wrong for a while.
+    async fn suffers(&self, fault: &Fault, acts: u64) -> RuleId {
         let rule = self.between.add(Rule::on("**", fault.clone()));
         self.between.proxy.cut_websockets();
-        self.between.acted(rule, 4).await;
-        assert_eq!(self.daemon.offspring(), offspring, "the running process was touched");
-        self.marks.release();
-        self.between.acted(rule, 8).await;
+        self.between.acted(rule, acts).await;
+        assert!(is_alive(self.process), "{fault:?} ended the run's process");
+        assert_eq!(self.marks.made(), ["started"], "{fault:?} started the run anew");
+        rule
+    }
+
+    /// Nothing goes wrong any more: the run and another one end well.
+    async fn recovers(mut self, lab: &Lab, fault: &Fault) {
         self.between.proxy.clear();
         lab.reaches(self.run, StateType::Completed).await;
         let history = lab.history(self.run).await;
@@ -317,12 +323,26 @@ impl AtWork {
     }
 }
 
+/// The run ends while nothing can be reported.
 async fn rides_out(lab: &Lab, fault: &Fault) {
-    AtWork::on(lab).await.through(lab, fault).await;
+    let work = AtWork::on(lab).await;
+    let rule = work.suffers(fault, 4).await;
+    work.marks.release();
+    work.between.acted(rule, 8).await;
+    work.recovers(lab, fault).await;
+}
+
+/// What the API refuses for good is not tried again, so the run ends after it has come to its senses.
+async fn survives(lab: &Lab, fault: &Fault) {
+    let work = AtWork::on(lab).await;
+    work.suffers(fault, 8).await;
+    work.between.proxy.clear();
+    work.marks.release();
+    work.recovers(lab, fault).await;
 }
 
 macro_rules! ridden_out {
-    ($($name:ident: $fault:expr),+ $(,)?) => {
+    ($($name:ident: $rides_out:ident $fault:expr),+ $(,)?) => {
         /// Whatever the API does, the worker goes on and its running run ends as it should.
         mod ridden_out {
             use super::*;
@@ -330,32 +350,32 @@ macro_rules! ridden_out {
             $(#[tokio::test]
             async fn $name() {
                 let it = InMemory::start().await;
-                rides_out(&it.lab, &$fault).await;
+                $rides_out(&it.lab, &$fault).await;
             })+
         }
     };
 }
 
 ridden_out![
-    bad_request: Fault::status(400),
-    unauthorized: Fault::status(401),
-    forbidden: Fault::status(403),
-    not_found: Fault::status(404),
-    request_timeout: Fault::status(408),
-    unprocessable: Fault::status(422),
-    too_many_requests: Fault::status_retry_after(429, "1"),
-    internal_server_error: Fault::status(500),
-    bad_gateway: Fault::status(502),
-    service_unavailable: Fault::status(503),
-    gateway_timeout: Fault::status(504),
-    html: Fault::html(),
-    reset: Fault::Reset,
-    black_hole: Fault::BlackHole,
-    lost_reply: Fault::LoseReply,
-    empty_body: answer(200, ""),
-    empty_object: answer(200, "{}"),
-    other_json: answer(200, "[1]"),
-    null: answer(200, "null"),
+    bad_request: survives Fault::status(400),
+    unauthorized: rides_out Fault::status(401),
+    forbidden: rides_out Fault::status(403),
+    not_found: survives Fault::status(404),
+    request_timeout: rides_out Fault::status(408),
+    unprocessable: survives Fault::status(422),
+    too_many_requests: rides_out Fault::status_retry_after(429, "1"),
+    internal_server_error: rides_out Fault::status(500),
+    bad_gateway: rides_out Fault::status(502),
+    service_unavailable: rides_out Fault::status(503),
+    gateway_timeout: rides_out Fault::status(504),
+    html: rides_out Fault::html(),
+    reset: rides_out Fault::Reset,
+    black_hole: rides_out Fault::BlackHole,
+    lost_reply: rides_out Fault::LoseReply,
+    empty_body: rides_out answer(200, ""),
+    empty_object: rides_out answer(200, "{}"),
+    other_json: rides_out answer(200, "[1]"),
+    null: rides_out answer(200, "null"),
 ];
 
 #[tokio::test]
@@ -363,12 +383,12 @@ async fn real_server_that_misbehaves_is_ridden_out() {
     let server = PrefectServer::start().await;
     let lab = Lab::on_server(server.rest.api_url());
     let mut lane = worker_tests::harness::Lane::default();
-    for fault in [401, 403, 404, 408, 429, 500, 503].map(Fault::status) {
+    let mut faults = [401, 403, 408, 429, 500, 503].map(Fault::status).to_vec();
+    faults.extend([Fault::html(), Fault::Reset, Fault::BlackHole]);
+    for fault in faults {
         lane.run(&format!("{fault:?}"), rides_out(&lab, &fault)).await;
     }
-    for fault in [Fault::html(), Fault::Reset, Fault::BlackHole] {
-        lane.run(&format!("{fault:?}"), rides_out(&lab, &fault)).await;
-    }
+    lane.run("404", survives(&lab, &Fault::status(404))).await;
     lane.finish();
 }
 

@@ -3,7 +3,7 @@
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
-use crate::{cancellation, polling, process, submission};
+use crate::{bad_input, cancellation, lifecycle, polling, process, submission};
 
 #[tokio::test]
 async fn real_server_polling() {
@@ -54,6 +54,27 @@ async fn real_server_runs() {
             cancellation::a_scheduled_run_that_is_cancelled_is_never_started,
             cancellation::cancelling_one_run_leaves_the_others_alone,
             cancellation::c123_a_resumed_run_is_submitted_like_a_new_one,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn real_server_lifecycle_and_bad_input() {
+    let server = PrefectServer::start().await;
+    let lab = &Lab::on_server(server.rest.api_url());
+    lane!(
+        lab,
+        [
+            lifecycle::c014_a_missing_pool_is_created_with_type_and_template,
+            lifecycle::a_missing_pool_is_created_with_the_template_that_was_given,
+            lifecycle::c017_an_empty_template_is_filled_and_another_is_left_alone,
+            lifecycle::c018_a_pool_of_another_type_is_warned_about_and_served,
+            lifecycle::c036_started_and_stopped_events_name_worker_and_pool,
+            bad_input::odd_names_of_pools_are_served,
+            bad_input::a_broken_template_crashes_its_runs_until_it_is_mended,
+            bad_input::oversized_values_do_no_harm,
+            process::the_environment_of_a_run_names_it_and_the_api,
+            process::output_is_copied_unless_it_is_not_wanted,
         ]
     );
 }

@@ -83,10 +83,7 @@ async fn read(State(api): State<Api>, InPath(id): InPath<RunId>) -> Result<Json<
 }
 
 async fn filter(State(api): State<Api>, Input(query): Input<RunsFilter>) -> Json<Vec<Value>> {
-    Json(api.store.read(|tables| {
-        let found = tables.runs().filter(|run| query.holds(tables, run));
-        query.page.of(found.map(|run| run_json(tables, run, now())))
-    }))
+    Json(api.store.read(|tables| query.page(tables).into_iter().map(|run| run_json(tables, run, now())).collect()))
 }
 
 async fn count(State(api): State<Api>, Input(query): Input<RunsFilter>) -> Json<usize> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `empirical_policy` of a flow run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
     /// Not used by the server; kept for old clients.
@@ -21,6 +21,20 @@ pub struct Policy {
     pub resuming: Option<bool>,
     /// The kind of retry that the run undergoes.
     pub retry_type: Option<RetryType>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_retries: 0,
+            retry_delay_seconds: 0.0,
+            retries: None,
+            retry_delay: None,
+            pause_keys: Vec::new(),
+            resuming: Some(false),
+            retry_type: None,
+        }
+    }
 }
 
 /// Who starts the next try.

@@ -1,28 +1,47 @@
-//! What a stored state changes about its run: counts, times, policy.
+//! What a decision changes about its run: state, counts, times, policy.
 
 use central_api_wire::state::{State, StateType};
 use jiff::Timestamp;
+use serde_json::Value;
 use worker_core::ids::StateId;
 
-use super::decision::{Draft, Verdict};
-use super::pausing::pause_key;
-use crate::api::model::{Policy, Run};
+use super::decision::{Decision, Draft, PauseKey};
+use super::terminal::UNPERSISTED;
+use crate::api::model::Run;
 
-/// Stores the first state of a run. No rule applies to it.
-pub fn first_state(run: &mut Run, draft: Draft, id: StateId, now: Timestamp) {
+/// Stores a state, rules aside: the first state of a run, or one that the server sets by itself.
+pub fn store_unruled(run: &mut Run, draft: Draft, id: StateId, now: Timestamp) {
     let policy = run.policy.clone();
-    record(run, draft, &policy, &Verdict::Accept, id, now);
+    apply(run, Decision::unruled(draft, policy), id, now);
 }
 
-/// Stores a state that the rules let through or put in the proposal's place.
-pub fn record(run: &mut Run, draft: Draft, policy: &Policy, verdict: &Verdict, id: StateId, now: Timestamp) {
-    let before = run.state().map(|state| (state.state_type.clone(), state.timestamp.unwrap_or(now)));
-    run.policy.clone_from(policy);
-    book_times(run, &draft, before.as_ref(), now);
-    book_tries(run, &draft);
-    book_pauses(run, &draft, before.as_ref().map(|(state_type, _)| state_type), verdict, id);
+/// Carries out a decision, the slot excepted. `id` is for the state, if one is stored.
+pub fn apply(run: &mut Run, decision: Decision, id: StateId, now: Timestamp) {
+    run.policy = decision.policy;
+    if let Some(draft) = decision.stored {
+        let before = run.state().map(|state| (state.state_type.clone(), state.timestamp.unwrap_or(now)));
+        book_times(run, &draft, before.as_ref(), now);
+        book_tries(run, &draft);
+        push_state(run, draft, id, now);
+    }
+    if let Some(key) = decision.pauses {
+        let key = match key {
+            PauseKey::Named(key) => key,
+            PauseKey::Unnamed => id.to_string(),
+        };
+        if !run.policy.pause_keys.contains(&key) {
+            run.policy.pause_keys.push(key);
+        }
+    }
+    if decision.resumes {
+        run.policy.resuming = Some(true);
+    }
+}
+
+fn push_state(run: &mut Run, draft: Draft, id: StateId, now: Timestamp) {
     let mut details = draft.details;
     details.flow_run_id = Some(run.id);
+    let is_persisted = |data: &Value| data.get("type").and_then(Value::as_str) != Some(UNPERSISTED);
     run.updated = now;
     run.history.push(State {
         id: Some(id),
@@ -30,7 +49,7 @@ pub fn record(run: &mut Run, draft: Draft, policy: &Policy, verdict: &Verdict, i
         name: Some(draft.name),
         timestamp: Some(now),
         message: draft.message,
-        data: draft.data,
+        data: draft.data.filter(is_persisted),
         state_details: details,
     });
 }
@@ -67,15 +86,5 @@ fn book_tries(run: &mut Run, to: &Draft) {
     }
     if resuming && (to.state_type == StateType::Running || to.state_type.is_terminal()) {
         run.policy.resuming = Some(false);
-    }
-}
-
-fn book_pauses(run: &mut Run, to: &Draft, from: Option<&StateType>, verdict: &Verdict, id: StateId) {
-    if to.state_type == StateType::Paused && *verdict == Verdict::Accept {
-        let key = pause_key(&to.details).map_or_else(|| id.to_string(), str::to_owned);
-        run.policy.pause_keys.push(key);
-    }
-    if from == Some(&StateType::Paused) {
-        run.policy.resuming = Some(true);
     }
 }

@@ -176,8 +176,35 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The state to store, if any: the proposed one, or another instead. Stored means HTTP 201, nothing stored 200.
     pub stored: Option<Draft>,
-    /// The run's policy from now on.
+    /// The run's policy as the state is stored.
     pub policy: Policy,
     /// Its slot.
     pub lease: LeaseChange,
+    /// The pause that fires: under its own key, or under one that is made up.
+    pub pauses: Option<PauseKey>,
+    /// Whether the run counts as resuming afterwards: its next Running is no new try.
+    pub resumes: bool,
+}
+
+impl Decision {
+    /// Stores a state, rules aside.
+    pub(super) fn unruled(draft: Draft, policy: Policy) -> Self {
+        Self {
+            verdict: Verdict::Accept,
+            stored: Some(draft),
+            policy,
+            lease: LeaseChange::None,
+            pauses: None,
+            resumes: false,
+        }
+    }
+}
+
+/// The key of a pause: each fires once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PauseKey {
+    /// The engine named it.
+    Named(String),
+    /// It is named after the state.
+    Unnamed,
 }

@@ -1,7 +1,7 @@
 //! The orchestration rules: what becomes of a proposed state. Pure: no clock, no table, no HTTP.
 //!
-//! [`propose`] judges a proposal and [`record`] books a state that is to be stored. Rules run in a fixed order on one
-//! [`Transition`]; a rule that refuses the proposal leaves nothing for later rules to match, and one that replaces it
+//! [`propose`] judges a proposal and [`apply`] carries the decision out on the run. Rules run in a fixed order on one
+//! `Transition`; a rule that refuses the proposal leaves nothing for later rules to match, and one that replaces it
 //! hands them the replacement.
 
 mod booking;
@@ -14,8 +14,8 @@ mod terminal;
 mod timing;
 mod transition;
 
-pub use booking::{first_state, record};
-pub use decision::{Decision, DeploymentSlots, Draft, LeaseChange, Limits, Proposal, Ruleset, Verdict};
+pub use booking::{apply, store_unruled};
+pub use decision::{Decision, DeploymentSlots, Draft, LeaseChange, Limits, PauseKey, Proposal, Ruleset, Verdict};
 pub use pausing::resumption;
 
 use jiff::Timestamp;

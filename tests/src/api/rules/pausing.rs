@@ -4,7 +4,7 @@ use central_api_wire::state::{State, StateDetails, StateProposal, StateType};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::decision::Draft;
+use super::decision::{Draft, PauseKey};
 use super::transition::Transition;
 
 /// Only a running run is paused, and by each key once. A suspended run comes back through a worker, so it needs a
@@ -13,7 +13,8 @@ pub(super) fn guard_pause(transition: &mut Transition<'_>) {
     let Some((from, StateType::Paused)) = transition.types() else { return };
     let Some(to) = transition.to.as_ref() else { return };
     let verb = verb(&to.name);
-    let fired = pause_key(&to.details).is_some_and(|key| transition.policy.pause_keys.iter().any(|seen| seen == key));
+    let key = pause_key(&to.details).map(str::to_owned);
+    let fired = key.as_ref().is_some_and(|key| transition.policy.pause_keys.contains(key));
     let suspends = to.details.pause_reschedule == Some(true);
     if *from != StateType::Running {
         transition.refuse(format!("Cannot {verb} flows that are not currently running."));
@@ -24,15 +25,20 @@ pub(super) fn guard_pause(transition: &mut Transition<'_>) {
     } else if suspends && transition.run.deployment_id.is_none() {
         transition.abort(format!("Cannot {verb} flows without a deployment."));
     }
+    if *from == StateType::Running {
+        transition.pauses = Some(key.map_or(PauseKey::Unnamed, PauseKey::Named));
+    }
 }
 
-/// A paused run runs, is scheduled, or ends; after its timeout it can only fail.
+/// A paused run runs, is scheduled, or ends; after its timeout it can only fail. Whatever becomes of the attempt, the
+/// run counts as resuming from now on.
 pub(super) fn guard_resumption(transition: &mut Transition<'_>) {
     let Some((StateType::Paused, to)) = transition.types() else { return };
     let Some(from) = transition.from else { return };
     if !matches!(to, StateType::Running | StateType::Scheduled) && !to.is_terminal() {
-        let reason = format!("This run cannot transition to the {to} state from the PAUSED state.");
+        let reason = format!("This run cannot transition to the StateType.{to} state from the StateType.PAUSED state.");
         transition.refuse(reason);
+        transition.resumes = true;
         return;
     }
     let (verb, name) = (verb(transition.to_name()), transition.to_name().to_lowercase());
@@ -42,6 +48,7 @@ pub(super) fn guard_resumption(transition: &mut Transition<'_>) {
         let failed = Draft::new(StateType::Failed).with_message(&format!("The flow was {name} and never resumed."));
         transition.replace(failed, format!("The flow run {verb} has timed out and can no longer resume."));
     }
+    transition.resumes = true;
 }
 
 /// What resuming a run proposes: a suspended run is scheduled again, a paused one goes on in its process.
@@ -60,7 +67,7 @@ pub fn resumption(state: Option<&State>, now: Timestamp) -> Result<StateProposal
 }
 
 /// The key of a pause, if the engine named one.
-pub(super) fn pause_key(details: &StateDetails) -> Option<&str> {
+fn pause_key(details: &StateDetails) -> Option<&str> {
     details.other.get("pause_key").and_then(Value::as_str)
 }
 

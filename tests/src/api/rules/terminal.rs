@@ -6,6 +6,9 @@ use serde_json::Value;
 use super::transition::Transition;
 use crate::api::model::RetryType;
 
+/// The type of a result that stays in the process of the flow: it is told once and not stored.
+pub(super) const UNPERSISTED: &str = "unpersisted";
+
 /// An ended run is not crashed, paused or cancelled any more, and a persisted result is not thrown away. It may be run
 /// again, as a new try.
 pub(super) fn guard_ended_runs(transition: &mut Transition<'_>) {
@@ -47,10 +50,11 @@ fn loses_result(transition: &Transition<'_>) -> bool {
 }
 
 fn has_result(transition: &Transition<'_>) -> bool {
-    is_persisted(transition.from.and_then(|state| state.data.as_ref()))
+    let data = transition.from.and_then(|state| state.data.as_ref());
+    is_persisted(data) && data.and_then(Value::as_object).is_some_and(|data| !data.is_empty())
 }
 
+/// An empty object counts as a result when it is proposed.
 fn is_persisted(data: Option<&Value>) -> bool {
-    data.and_then(Value::as_object)
-        .is_some_and(|data| !data.is_empty() && data.get("type").and_then(Value::as_str) != Some("unpersisted"))
+    data.and_then(Value::as_object).is_some_and(|data| data.get("type").and_then(Value::as_str) != Some(UNPERSISTED))
 }

@@ -75,7 +75,7 @@ fn run_in(states: &[StateProposal]) -> Run {
     let mut run = run();
     for (index, state) in states.iter().enumerate() {
         let id = StateId(Uuid::from_u128(100 + u128::try_from(index).unwrap()));
-        first_state(&mut run, Draft::from(state), id, T0);
+        store_unruled(&mut run, Draft::from(state), id, T0);
     }
     run
 }
@@ -85,9 +85,8 @@ fn propose_to(run: &Run, state: StateProposal, limits: &Limits) -> Decision {
     propose(run, &proposal, NOW, limits)
 }
 
-fn apply(run: &mut Run, decision: &Decision) {
-    let draft = decision.stored.clone().expect("a state is stored");
-    record(run, draft, &decision.policy, &decision.verdict, StateId(Uuid::from_u128(999)), NOW);
+fn carry_out(run: &mut Run, decision: Decision) {
+    apply(run, decision, StateId(Uuid::from_u128(999)), NOW);
 }
 
 /// The decision in one line: `ACCEPT 201 PENDING/Pending`, `ABORT 200 reason`.
@@ -149,7 +148,8 @@ fn observed_answers_are_given_again() {
         (
             plain(Paused),
             plain(Pending),
-            "REJECT 200 This run cannot transition to the PENDING state from the PAUSED state.".into(),
+            "REJECT 200 This run cannot transition to the StateType.PENDING state from the StateType.PAUSED state."
+                .into(),
         ),
     ];
     for (from, to, expected) in cases {
@@ -183,9 +183,9 @@ fn the_claim_carries_the_due_time_and_running_waits_for_it() {
     due.state_details.scheduled_time = Some(NOW + SignedDuration::from_millis(5_600));
     let mut run = run_in(&[due]);
     let claim = propose_to(&run, plain(StateType::Pending), &limits());
-    apply(&mut run, &claim);
+    carry_out(&mut run, claim);
     let submitting = propose_to(&run, state(StateType::Pending, "Submitting"), &limits());
-    apply(&mut run, &submitting);
+    carry_out(&mut run, submitting);
     assert_eq!(run.next_scheduled_start_time, None);
     let early = propose_to(&run, plain(StateType::Running), &limits());
     assert_eq!(told(&early), "WAIT 200 6 Scheduled time is in the future");
@@ -231,11 +231,11 @@ fn the_slot_is_renewed_at_the_start_and_given_back_at_the_end() {
     let mut run = run_in(&[pending]);
     let null = with_detail(state(StateType::Pending, "Submitting"), "deployment_concurrency_lease_id", Value::Null);
     let submitting = propose_to(&run, null, &limited(1, 1, Collision::Enqueue));
-    apply(&mut run, &submitting);
+    carry_out(&mut run, submitting);
     let running = propose_to(&run, plain(StateType::Running), &limited(1, 1, Collision::Enqueue));
     assert_eq!(running.lease, LeaseChange::Renew);
     assert_eq!(running.stored.as_ref().unwrap().details.other["deployment_concurrency_lease_id"], lease());
-    apply(&mut run, &running);
+    carry_out(&mut run, running);
     assert_eq!(propose_to(&run, plain(StateType::Completed), &limits()).lease, LeaseChange::Release);
     assert_eq!(propose_to(&run, plain(StateType::Cancelling), &limits()).lease, LeaseChange::None);
 }
@@ -294,7 +294,7 @@ fn a_suspended_run_is_scheduled_again_and_that_is_not_a_new_try() {
     let mut suspended = with_detail(state(StateType::Paused, "Suspended"), "pause_key", json!("1"));
     suspended.state_details.pause_reschedule = Some(true);
     let pause = propose_to(&run, suspended.clone(), &limits());
-    apply(&mut run, &pause);
+    carry_out(&mut run, pause);
     assert_eq!(run.policy.pause_keys, ["1"]);
     assert_eq!(
         told(&propose_to(&run, plain(StateType::Cancelling), &limits())),
@@ -303,11 +303,11 @@ fn a_suspended_run_is_scheduled_again_and_that_is_not_a_new_try() {
 
     let resume = propose_to(&run, resumption(run.state(), NOW).unwrap(), &limits());
     assert_eq!(told(&resume), "ACCEPT 201 SCHEDULED/Resuming");
-    apply(&mut run, &resume);
+    carry_out(&mut run, resume);
     assert_eq!((run.policy.resuming, run.next_scheduled_start_time), (Some(true), Some(NOW)));
     for next in [plain(StateType::Pending), plain(StateType::Running)] {
         let decision = propose_to(&run, next, &limits());
-        apply(&mut run, &decision);
+        carry_out(&mut run, decision);
     }
     assert_eq!((run.run_count, run.policy.resuming), (1, Some(false)));
     assert_eq!(told(&propose_to(&run, suspended, &limits())), "REJECT 200 This suspend has already fired.");
@@ -324,7 +324,7 @@ fn a_failed_run_with_tries_left_waits_for_its_next_try_in_its_process() {
     let retry = propose_to(&run, failed.clone(), &limits());
     assert_eq!(told(&retry), "REJECT 201 SCHEDULED/AwaitingRetry: Retrying");
     assert_eq!(retry.policy.retry_type, Some(RetryType::InProcess));
-    apply(&mut run, &retry);
+    carry_out(&mut run, retry);
     assert_eq!(run.next_scheduled_start_time, Some(NOW + SignedDuration::from_secs(60)));
     run.run_count = 2;
     run.history.push(run_in(&[plain(StateType::Running)]).history.remove(0));
@@ -365,10 +365,10 @@ fn times_and_counts_follow_the_states() {
     assert_eq!((run.run_count, run.start_time, run.end_time), (1, Some(T0), None));
     assert_eq!(run.expected_start_time, Some(T0));
     let failed = propose_to(&run, plain(StateType::Failed), &limits());
-    apply(&mut run, &failed);
+    carry_out(&mut run, failed);
     assert_eq!((run.end_time, run.total_run_time), (Some(NOW), SignedDuration::from_secs(1_000)));
     assert_eq!(run.state().unwrap().state_details.flow_run_id, Some(run.id));
     let again = propose_to(&run, plain(StateType::Scheduled), &limits());
-    apply(&mut run, &again);
+    carry_out(&mut run, again);
     assert_eq!((run.start_time, run.end_time), (Some(T0), None));
 }

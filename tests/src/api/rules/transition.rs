@@ -4,7 +4,7 @@ use central_api_wire::state::{State, StateType};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::decision::{Decision, Draft, LeaseChange, Limits, Proposal, Verdict};
+use super::decision::{Decision, Draft, LeaseChange, Limits, PauseKey, Proposal, Verdict};
 use crate::api::model::{Policy, Run};
 
 /// Detail that names the lease of the deployment's slot.
@@ -28,6 +28,10 @@ pub(super) struct Transition<'a> {
     pub(super) policy: Policy,
     /// Its slot as things stand.
     pub(super) lease: LeaseChange,
+    /// A pause that fires.
+    pub(super) pauses: Option<PauseKey>,
+    /// Whether the run leaves a pause.
+    pub(super) resumes: bool,
     verdict: Verdict,
 }
 
@@ -42,6 +46,8 @@ impl<'a> Transition<'a> {
             to: Some(Draft::from(&proposal.state)),
             policy: run.policy.clone(),
             lease: LeaseChange::None,
+            pauses: None,
+            resumes: false,
             verdict: Verdict::Accept,
         }
     }
@@ -89,7 +95,14 @@ impl<'a> Transition<'a> {
     }
 
     pub(super) fn decide(self) -> Decision {
-        Decision { verdict: self.verdict, stored: self.to, policy: self.policy, lease: self.lease }
+        Decision {
+            verdict: self.verdict,
+            stored: self.to,
+            policy: self.policy,
+            lease: self.lease,
+            pauses: self.pauses,
+            resumes: self.resumes,
+        }
     }
 }
 

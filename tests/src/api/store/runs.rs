@@ -134,7 +134,7 @@ impl Tables {
             job_variables: new.job_variables,
         };
         self.runs.insert(id, run);
-        self.store_first_state(id, draft, now);
+        self.store_state(id, draft, now);
         Ok((id, true))
     }
 

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use worker_core::ids::{RunId, StateId};
 
 use super::{StoreError, Tables};
-use crate::api::rules::{Draft, LeaseChange, Proposal, Verdict, first_state, propose, record, resumption};
+use crate::api::model::Run;
+use crate::api::rules::{Draft, LeaseChange, Proposal, Verdict, apply, propose, resumption, store_unruled};
+use crate::api::version::Version;
 
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,13 +27,14 @@ impl Tables {
         let run = self.runs.get(&id).ok_or(StoreError::RunMissing(id))?;
         let mut decision = propose(run, proposal, now, &self.limits(run, now));
         self.change_lease(id, decision.lease, decision.stored.as_mut(), now);
-        let stored = decision.stored.is_some();
-        if let Some(draft) = decision.stored {
-            let (policy, verdict) = (&decision.policy, &decision.verdict);
-            self.store_state(id, now, |run, state_id| record(run, draft, policy, verdict, state_id, now));
+        let (verdict, stored) = (decision.verdict.clone(), decision.stored.is_some());
+        let told = decision.stored.as_ref().and_then(|draft| draft.data.clone());
+        self.change_state(id, now, |run, state_id| apply(run, decision, state_id, now));
+        let mut state = self.runs.get(&id).and_then(|run| run.state().cloned());
+        if let Some(state) = state.as_mut().filter(|_| stored) {
+            state.data = told;
         }
-        let state = self.runs.get(&id).and_then(|run| run.state().cloned());
-        Ok(Outcome { verdict: decision.verdict, state, stored })
+        Ok(Outcome { verdict, state, stored })
     }
 
     /// Resumes a paused or suspended run.
@@ -55,23 +58,24 @@ impl Tables {
         }
         let message = "Flow run cancellation timed out; marked this flow run as Cancelled.";
         let draft = Draft::new(StateType::Cancelled).with_message(message);
-        let policy = run.policy.clone();
         self.change_lease(id, LeaseChange::Release, None, now);
-        self.store_state(id, now, |run, state_id| {
-            record(run, draft, &policy, &Verdict::Accept, state_id, now);
-        });
+        self.store_state(id, draft, now);
         Ok(true)
     }
 
-    pub(super) fn store_first_state(&mut self, id: RunId, draft: Draft, now: Timestamp) {
-        self.store_state(id, now, |run, state_id| first_state(run, draft, state_id, now));
+    /// Stores a state, rules aside.
+    pub(super) fn store_state(&mut self, id: RunId, draft: Draft, now: Timestamp) {
+        self.change_state(id, now, |run, state_id| store_unruled(run, draft, state_id, now));
     }
 
-    fn store_state(&mut self, id: RunId, now: Timestamp, store: impl FnOnce(&mut crate::api::model::Run, StateId)) {
+    /// Changes a run and tells of its new state, if it has one.
+    fn change_state(&mut self, id: RunId, now: Timestamp, change: impl FnOnce(&mut Run, StateId)) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let before = run.state().cloned();
-        store(run, StateId(Uuid::now_v7()));
-        self.tell_state_change(id, before.as_ref(), now);
+        let (before, states) = (run.state().cloned(), run.history.len());
+        change(run, StateId(Uuid::now_v7()));
+        if run.history.len() > states {
+            self.tell_state_change(id, before.as_ref(), now);
+        }
     }
 }
 
@@ -79,7 +83,7 @@ impl Tables {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Proposer {
     /// Version of the client, if it is a Prefect client.
-    pub(crate) client: Option<crate::api::version::Version>,
+    pub(crate) client: Option<Version>,
 }
 
 impl Proposer {
