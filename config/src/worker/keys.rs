@@ -103,6 +103,7 @@ pub(crate) const SHUTDOWN_GRACE: Key = Key {
 };
 pub(crate) const WAIT_FOR_API: Key = Key {
     default: Some("false"),
+    flag: Some("--wait-for-api"),
     doc: "Wait for an API that cannot be reached yet instead of ending at start.",
     ..key("api.wait_for_api", "WORKER_API_WAIT_FOR_API", KeyKind::Bool)
 };
@@ -123,7 +124,7 @@ pub(crate) const CANCELLATION_POLL: Key = Key {
 };
 pub(crate) const STATE_DIR: Key = Key {
     example: "\"/var/lib/worker\"",
-    doc: "Directory of the journal, the control socket and the output of runs; one daemon at a time uses it. Unset: \
+    doc: "Directory in which the checkouts and temporary working directories of runs are made. Unset: \
           $STATE_DIRECTORY (systemd), else `worker` in $XDG_STATE_HOME, else `~/.local/state/worker`, else `/var/lib/worker`.",
     ..key("state.dir", "WORKER_STATE_DIR", KeyKind::Path)
 };

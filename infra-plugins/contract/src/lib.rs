@@ -4,7 +4,7 @@
 //! nor the settings files nor other plugins; it never decides what becomes of a run, and it never sets a state.
 //!
 //! The crate spawns nothing and owns no channel. With the feature `conformance` it holds the suite that every plugin
-//! must pass: [`conformance`].
+//! must pass.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
