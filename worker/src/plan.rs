@@ -28,10 +28,21 @@ pub struct DaemonPlan {
     pub health: Option<(String, u16)>,
     /// Host and port of the metrics server.
     pub metrics: Option<(String, u16)>,
+    /// How cancellations are noticed.
+    pub cancellation: CancellationPlan,
+}
+
+/// How cancellations are noticed.
+#[derive(Clone, Copy, Debug)]
+pub struct CancellationPlan {
     /// Whether kinds with a supervisor of their own are also cancelled from here.
-    pub cancellation_enabled: bool,
-    /// Mean time between questions for cancellations while there is no event stream.
-    pub cancellation_poll: Duration,
+    pub enabled: bool,
+    /// Mean time between questions while there is no event stream, for kinds that only the worker can cancel.
+    pub poll: Duration,
+    /// The same, for kinds with a supervisor of their own.
+    pub supervised_poll: Duration,
+    /// Whether runs are ended when nobody can tell whether they were cancelled.
+    pub crash_when_blind: bool,
 }
 
 /// One pool, as it was asked for.

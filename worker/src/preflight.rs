@@ -119,36 +119,24 @@ impl PreflightError {
             Self::ServerVersion { .. } => "Serve it with a worker of its own major version.".to_owned(),
         }
     }
-
-    /// Whether the trouble is with the API rather than with this pool.
-    pub const fn concerns_api(&self) -> bool {
-        match self {
-            Self::Unreachable { .. }
-            | Self::Silent { .. }
-            | Self::NotPrefect { .. }
-            | Self::Denied { .. }
-            | Self::ServerVersion { .. } => true,
-            Self::Refused { .. } | Self::Push { .. } | Self::Agent { .. } | Self::UnknownKind { .. } => false,
-        }
-    }
 }
 
 /// The questions about one pool.
-#[derive(Clone, Copy, Debug)]
-pub struct Preflight<'a> {
+#[derive(Clone, Debug)]
+pub struct Preflight {
     /// The API.
-    pub client: &'a Client,
+    pub client: Client,
     /// The pool.
-    pub pool: &'a str,
+    pub pool: String,
     /// The queues that were asked for.
-    pub work_queues: &'a [String],
+    pub work_queues: Vec<String>,
     /// The type that was asked for.
-    pub kind: Option<&'a str>,
+    pub kind: Option<String>,
     /// Whether to wait for an API that gives no sensible answer.
     pub wait_for_api: bool,
 }
 
-impl Preflight<'_> {
+impl Preflight {
     /// Asks, says what a person should know, and gives the kind.
     ///
     /// # Errors
@@ -164,7 +152,7 @@ impl Preflight<'_> {
         let mut failures = 0;
         let mut said = false;
         loop {
-            let answer = match tokio::time::timeout(ONE_QUESTION, self.client.work_pool(self.pool)).await {
+            let answer = match tokio::time::timeout(ONE_QUESTION, self.client.work_pool(&self.pool)).await {
                 Ok(Ok(pool)) => return Ok(Some(pool)),
                 Ok(Err(error)) if error.is_not_found() && !is_no_api(&error) => return Ok(None),
                 Ok(Err(error)) => Some(error),
@@ -198,20 +186,20 @@ impl Preflight<'_> {
             ApiError::Refused { status: 401 | 403, .. } => Problem::Final(PreflightError::Denied { url, source }),
             ApiError::Refused { .. } if source.is_transient() => Problem::Busy,
             ApiError::Refused { .. } | ApiError::Unencodable(_) => {
-                Problem::Final(PreflightError::Refused { pool: self.pool.to_owned(), source })
+                Problem::Final(PreflightError::Refused { pool: self.pool.clone(), source })
             }
         }
     }
 
     async fn notice_pauses(&self, pool: Option<&WorkPool>) {
-        let name = self.pool;
+        let name = &self.pool;
         if pool.is_some_and(|pool| pool.is_paused) {
             console::line(&format!(
                 "The work pool '{name}' is currently paused. This worker will not execute any flow runs until the work \
                  pool is unpaused."
             ));
         }
-        let queues = (!self.work_queues.is_empty()).then_some(self.work_queues);
+        let queues = (!self.work_queues.is_empty()).then_some(self.work_queues.as_slice());
         let asked = tokio::time::timeout(ONE_QUESTION, self.client.work_queues(name, queues)).await;
         if let Ok(Ok(found)) = asked
             && !found.is_empty()
@@ -226,13 +214,13 @@ impl Preflight<'_> {
     }
 
     fn choose_kind(&self, pool: Option<&WorkPool>) -> Result<PluginKind, PreflightError> {
-        let name = self.pool;
-        let kind = match (self.kind, pool) {
-            (Some(kind), _) => kind.to_owned(),
+        let name = &self.pool;
+        let kind = match (&self.kind, pool) {
+            (Some(kind), _) => kind.clone(),
             (None, Some(pool)) => {
                 let kind = pool.pool_type.clone();
                 if kind.ends_with(":push") || kind.ends_with(":managed") {
-                    return Err(PreflightError::Push { pool: name.to_owned(), kind });
+                    return Err(PreflightError::Push { pool: name.clone(), kind });
                 }
                 console::line(&format!("Discovered type '{kind}' for work pool '{name}'."));
                 kind
@@ -245,7 +233,7 @@ impl Preflight<'_> {
             }
         };
         if kind == "prefect-agent" {
-            return Err(PreflightError::Agent { pool: name.to_owned() });
+            return Err(PreflightError::Agent { pool: name.clone() });
         }
         if let Some(pool) = pool
             && pool.pool_type != kind

@@ -16,11 +16,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `directives` is a level or a list such as `info,worker=debug`.
+/// Starts logging. `directives` is a level or a list such as `info,worker=debug`; colours are only used on a
+/// terminal.
 ///
 /// # Errors
 /// The directives cannot be understood.
-pub fn start(directives: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub fn start(directives: &str, format: LogFormat, colors: bool) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::builder().parse(directives)?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
@@ -28,7 +29,7 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), tracing_subscrib
         .with_writer(std::io::stderr)
         .with_timer(SystemTime)
         .with_target(false)
-        .with_ansi(terminal);
+        .with_ansi(terminal && colors);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         LogFormat::Auto | LogFormat::Human => builder.init(),

@@ -55,4 +55,6 @@ pub enum StopReason {
     Cancelled,
     /// The worker stops.
     Shutdown,
+    /// Nobody can tell whether the run was cancelled, and the operator would rather have it ended.
+    Unobserved,
 }

@@ -211,7 +211,7 @@ impl Run {
     fn kill_intent(&self) -> KillIntent {
         match self.stop {
             Some(StopReason::Cancelled) | None => KillIntent::Cancel,
-            Some(StopReason::Shutdown) => KillIntent::Shutdown,
+            Some(StopReason::Shutdown | StopReason::Unobserved) => KillIntent::Shutdown,
         }
     }
 

@@ -38,6 +38,8 @@ pub enum CrashCause {
     Gone,
     /// The worker was stopped and took it along.
     WorkerStopped(Option<ExitReport>),
+    /// The worker ended it because nobody could tell whether it was cancelled.
+    Unobserved(Option<ExitReport>),
 }
 
 impl Outcome {
@@ -45,7 +47,7 @@ impl Outcome {
     pub(super) const fn unlaunched(reason: StopReason) -> Self {
         match reason {
             StopReason::Cancelled => Self::Cancelled(None),
-            StopReason::Shutdown => Self::Released,
+            StopReason::Shutdown | StopReason::Unobserved => Self::Released,
         }
     }
 
@@ -54,6 +56,7 @@ impl Outcome {
         match reason {
             StopReason::Cancelled => Self::Cancelled(None),
             StopReason::Shutdown => Self::Crashed(CrashCause::WorkerStopped(None)),
+            StopReason::Unobserved => Self::Crashed(CrashCause::Unobserved(None)),
         }
     }
 
@@ -70,6 +73,7 @@ impl Outcome {
             (ReportState::Engine, Exit::Code(0)) => Self::Settled(report.exit),
             (ReportState::Worker, Exit::Code(0)) => Self::Completed,
             _ if stop == Some(StopReason::Shutdown) => Self::Crashed(CrashCause::WorkerStopped(Some(report.clone()))),
+            _ if stop == Some(StopReason::Unobserved) => Self::Crashed(CrashCause::Unobserved(Some(report.clone()))),
             (ReportState::Worker, Exit::Code(_)) => Self::Failed(report.clone()),
             (_, _) => Self::Crashed(CrashCause::Exited(report.clone())),
         }
@@ -83,7 +87,9 @@ impl Outcome {
             Self::Failed(report) | Self::Crashed(CrashCause::Exited(report)) => Some(report.exit.status_code()),
             Self::Cancelled(exit) => exit.map(|_| 0),
             Self::Crashed(CrashCause::Gone) => Some(Exit::Vanished.status_code()),
-            Self::Crashed(CrashCause::WorkerStopped(report)) => report.as_ref().map(|report| report.exit.status_code()),
+            Self::Crashed(CrashCause::WorkerStopped(report) | CrashCause::Unobserved(report)) => {
+                report.as_ref().map(|report| report.exit.status_code())
+            }
             Self::Crashed(CrashCause::Submit(_) | CrashCause::LaunchLeftNothing) | Self::Released => None,
         }
     }

@@ -57,6 +57,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::KillUnsupported),
         Just(Input::Stop(StopReason::Cancelled)),
         Just(Input::Stop(StopReason::Shutdown)),
+        Just(Input::Stop(StopReason::Unobserved)),
         Just(Input::StopNow),
         Just(Input::Detach),
         Just(Input::ReportSettled),
@@ -109,7 +110,7 @@ impl Seen {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_nothing_is_launched_reported_or_forgotten_twice(inputs in proptest::collection::vec(any_input(), 0..40)) {

@@ -36,7 +36,12 @@ pub struct Observer {
     pub policy: CancellationPolicy,
     /// Mean time between questions while there is no stream.
     pub poll_interval: Duration,
+    /// `PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE`: end the runs when for a long time there is neither stream nor answer.
+    pub crash_when_blind: bool,
 }
+
+/// Questions in a row without an answer after which nobody can tell any more whether runs are cancelled.
+const BLIND_AFTER: u32 = 12;
 
 impl Observer {
     /// Observes until told to stop.
@@ -54,10 +59,12 @@ impl Observer {
     async fn observe(&self) {
         let pool = self.view.known().await.id;
         let mut failures = 0_u32;
+        let mut unanswered = 0_u32;
         loop {
             let broken = match self.client.connect_events_out(&filter(pool)).await {
                 Ok(stream) => {
                     failures = 0;
+                    unanswered = 0;
                     self.follow(stream).await
                 }
                 Err(error) => Some(error),
@@ -71,7 +78,10 @@ impl Observer {
             tokio::pin!(reconnect);
             // Between two streams, and for as long as there is none, the API is asked.
             loop {
-                self.ask().await;
+                unanswered = if self.ask().await { 0 } else { unanswered.saturating_add(1) };
+                if unanswered >= BLIND_AFTER && self.crash_when_blind {
+                    self.end_unobserved_runs();
+                }
                 tokio::select! {
                     () = &mut reconnect => break,
                     () = tokio::time::sleep(pace::jittered(self.poll_interval)) => {}
@@ -111,14 +121,30 @@ impl Observer {
         }
     }
 
-    async fn ask(&self) {
+    /// Asks, if there is anything to ask for. False if no answer came.
+    async fn ask(&self) -> bool {
         let live = self.live.ids(self.pool);
         if live.is_empty() {
-            return;
+            return true;
         }
         match self.cancelling(live).await {
-            Ok(runs) => runs.iter().for_each(|run| self.react(run)),
-            Err(error) => tracing::debug!("cannot ask for cancellations: {}", ErrorChain(&error)),
+            Ok(runs) => {
+                for run in &runs {
+                    self.react(run);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!("cannot ask for cancellations: {}", ErrorChain(&error));
+                false
+            }
+        }
+    }
+
+    fn end_unobserved_runs(&self) {
+        for run in self.live.ids(self.pool) {
+            tracing::error!(%run, "cannot tell whether it was cancelled; it is ended, as the settings ask");
+            self.live.tell(self.pool, run, Input::Stop(StopReason::Unobserved));
         }
     }
 

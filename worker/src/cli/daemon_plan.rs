@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use worker_config::{PoolSettings, PrefectSettings, Settings, WorkerSettings};
 
-use crate::plan::{DaemonPlan, PoolPlan};
+use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan};
 use crate::registry::ProcessSettings;
 use crate::run::RunSettings;
 
@@ -42,8 +42,12 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             .with_healthcheck
             .then(|| (prefect.worker.webserver_host.clone(), prefect.worker.webserver_port)),
         metrics: prefect.client.metrics_enabled.then(|| ("0.0.0.0".to_owned(), prefect.client.metrics_port)),
-        cancellation_enabled: prefect.worker.enable_cancellation,
-        cancellation_poll: worker.cancellation_poll,
+        cancellation: CancellationPlan {
+            enabled: prefect.worker.enable_cancellation,
+            poll: worker.cancellation_poll,
+            supervised_poll: prefect.worker.cancellation_poll,
+            crash_when_blind: prefect.runner.crash_on_cancellation_failure,
+        },
     })
 }
 

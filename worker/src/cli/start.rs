@@ -165,7 +165,7 @@ fn start_log(settings: &Settings) -> Result<(), Complaint> {
         LogFormat::Json => telemetry::LogFormat::Json,
     };
     let level = settings.worker.log.level.clone().unwrap_or_else(|| prefect_level(settings));
-    telemetry::start(&level, format).map_err(|error| {
+    telemetry::start(&level, format, settings.prefect.logging.colors).map_err(|error| {
         Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
     })
 }

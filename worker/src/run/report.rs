@@ -140,6 +140,11 @@ pub(super) fn crash_message(cause: &CrashCause) -> String {
             let ended = report.as_ref().map_or_else(String::new, how);
             format!("The worker that executed this flow run was stopped and ended it.{ended}")
         }
+        CrashCause::Unobserved(_) => {
+            "The worker could not find out for a long time whether this flow run was cancelled, \
+                                      and PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE asks for its end in that case."
+                .to_owned()
+        }
     }
 }
 

@@ -1,0 +1,215 @@
+//! The daemon: builds the parts, owns their tasks, and stops them in order.
+//!
+//! Each pool opens by itself: what it is is asked of the API, and then its loops start, whatever the other pools do. A pool
+//! that cannot be served is said and left out; only when there is none left the daemon has nothing to do.
+
+mod pool_worker;
+mod servers;
+mod stopping;
+
+use std::sync::Arc;
+
+use central_api_client::{Client, EventEmitter, LogShipper};
+use central_api_wire::event::Event;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use worker_core::handle::PluginKind;
+
+use crate::console::{self, OutputSink};
+use crate::journal::MemoryJournal;
+use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::metrics::Counted;
+use crate::plan::{DaemonPlan, PoolPlan};
+use crate::pool::poller::LastPoll;
+use crate::preflight::{Preflight, PreflightError, check_server_version};
+use crate::registry::Registry;
+use crate::run::ErrorChain;
+use crate::signals::StopSignals;
+use crate::start_error::StartError;
+use pool_worker::{PoolWorker, Shared, watched};
+use servers::Servers;
+use stopping::Delivery;
+
+/// Runs the daemon until it is told to stop, or its one round is over.
+///
+/// # Errors
+/// Only before the start: nothing that the API answers later ends a daemon.
+pub async fn run(plan: DaemonPlan) -> Result<(), StartError> {
+    let mut signals = StopSignals::take_over().map_err(StartError::Signals)?;
+    let servers = Servers::bind(&plan).await?;
+    let mut daemon = Daemon::new(plan)?;
+    daemon.serve(servers);
+    let ended = daemon.live(&mut signals).await;
+    daemon.stop(&mut signals).await;
+    ended
+}
+
+struct Daemon {
+    plans: Vec<PlannedPool>,
+    registry: Registry,
+    shared: Shared,
+    /// The pools that are served, each with its started event.
+    pools: Vec<(PoolWorker, Event)>,
+    /// Loops of the pools, and the servers.
+    loops: TaskTracker,
+    /// Ends the loops.
+    stop: CancellationToken,
+    delivery: Delivery,
+    run_once: bool,
+    wait_for_api: bool,
+    check_server_version: bool,
+}
+
+/// A pool that was asked for.
+struct PlannedPool {
+    plan: PoolPlan,
+    last_poll: Arc<LastPoll>,
+}
+
+/// What asking about one pool came to.
+type Opened = (PoolIndex, Result<PluginKind, PreflightError>);
+
+impl Daemon {
+    fn new(plan: DaemonPlan) -> Result<Self, StartError> {
+        let client = Client::new(plan.client)?;
+        let delivery_stop = CancellationToken::new();
+        let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone());
+        let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone());
+        let shared = Shared {
+            client,
+            logs,
+            events,
+            live: LiveRuns::default(),
+            actors: TaskTracker::new(),
+            journal: Arc::new(MemoryJournal::default()),
+            output: OutputSink::start().map_err(StartError::OutputThread)?,
+            run_settings: Arc::new(plan.run_settings),
+            cancellation: plan.cancellation,
+        };
+        let planned = |plan| PlannedPool { plan, last_poll: Arc::default() };
+        Ok(Self {
+            plans: plan.pools.into_iter().map(planned).collect(),
+            registry: Registry::new(plan.process),
+            shared,
+            pools: Vec::new(),
+            loops: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            delivery: Delivery::new(delivery_stop, [shipping, emitting]),
+            run_once: plan.run_once,
+            wait_for_api: plan.wait_for_api,
+            check_server_version: plan.check_server_version,
+        })
+    }
+
+    fn serve(&self, servers: Servers) {
+        let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
+        let pools = self.plans.iter().enumerate().map(|(index, pool)| (PoolIndex(index), pool.plan.pool.clone()));
+        let counted = Counted { live: self.shared.live.clone(), pools: pools.collect() };
+        servers.serve(watched, counted, &self.loops, &self.stop);
+    }
+
+    /// Opens the pools and stays until a signal comes or the one round is over.
+    async fn live(&mut self, signals: &mut StopSignals) -> Result<(), StartError> {
+        let mut opening = self.open_pools();
+        let version = self.server_version();
+        tokio::pin!(version);
+        let mut version_is_known = false;
+        let mut refused: Vec<PreflightError> = Vec::new();
+        loop {
+            if opening.is_empty()
+                && self.pools.is_empty()
+                && let Some(error) = refused.pop()
+            {
+                return Err(error.into());
+            }
+            tokio::select! {
+                biased;
+                signal = signals.next() => {
+                    tracing::info!("Received {signal}. Stopping; a second signal takes the runs' grace away.");
+                    return Ok(());
+                }
+                checked = &mut version, if !version_is_known => {
+                    checked?;
+                    version_is_known = true;
+                }
+                Some((index, kind)) = opening.next() => match kind.and_then(|kind| self.pool_worker(index, &kind)) {
+                    Ok(pool) => self.start(pool),
+                    Err(error) => {
+                        if self.plans.len() > 1 {
+                            tracing::error!("a work pool is not served: {}. {}", ErrorChain(&error), error.hint());
+                        }
+                        refused.push(error);
+                    }
+                },
+                // Nothing interrupts a round but a signal: everything else is settled before it begins.
+                round = self.round(), if version_is_known && opening.is_empty() => return round,
+            }
+        }
+    }
+
+    /// Asks the API about all pools at once. A pool that the API is too busy for keeps nobody waiting.
+    fn open_pools(&self) -> FuturesUnordered<BoxFuture<'static, Opened>> {
+        let ask = |(index, pool): (usize, &PlannedPool)| -> BoxFuture<'static, Opened> {
+            let preflight = Preflight {
+                client: self.shared.client.clone(),
+                pool: pool.plan.pool.clone(),
+                work_queues: pool.plan.work_queues.clone(),
+                kind: pool.plan.kind.clone(),
+                wait_for_api: self.wait_for_api,
+            };
+            Box::pin(async move { (PoolIndex(index), preflight.kind().await) })
+        };
+        self.plans.iter().enumerate().map(ask).collect()
+    }
+
+    fn server_version(&self) -> impl Future<Output = Result<(), PreflightError>> + use<> {
+        let client = self.shared.client.clone();
+        let wanted = self.check_server_version && !client.is_cloud();
+        async move { if wanted { check_server_version(&client).await } else { Ok(()) } }
+    }
+
+    fn pool_worker(&mut self, index: PoolIndex, kind: &PluginKind) -> Result<PoolWorker, PreflightError> {
+        let Some(PlannedPool { plan, last_poll }) = self.plans.get(index.0) else {
+            unreachable!("only planned pools are opened")
+        };
+        let registered = self
+            .registry
+            .plugin(kind)
+            .ok_or_else(|| PreflightError::UnknownKind { pool: plan.pool.clone(), kind: kind.to_string() })?;
+        Ok(PoolWorker::new(index, plan, registered, &self.shared, Arc::clone(last_poll)))
+    }
+
+    fn start(&mut self, pool: PoolWorker) {
+        if !self.run_once {
+            pool.spawn_loops(&self.loops, &self.stop);
+        }
+        let event = pool.lifecycle_event("started", None);
+        self.shared.events.emit(event.clone());
+        console::line(&format!("Worker '{}' started!", pool.settings.worker_name));
+        self.pools.push((pool, event));
+    }
+
+    /// One sync and one poll per pool, one after the other, and then the end of the runs. For ever without `--run-once`.
+    async fn round(&self) -> Result<(), StartError> {
+        if !self.run_once {
+            std::future::pending::<()>().await;
+        }
+        for (pool, _) in &self.pools {
+            let name = &pool.settings.pool;
+            let failed = |source| StartError::RunOnce { pool: name.clone(), source };
+            if pool.sync().once().await.map_err(failed)? {
+                pool.spawn_observer(&self.loops, &self.stop);
+                pool.poller().poll_and_dispatch().await.map_err(failed)?;
+            } else {
+                tracing::warn!("Work pool '{name}' not found!");
+            }
+        }
+        for (pool, _) in &self.pools {
+            self.shared.live.until_empty(pool.dispatcher.pool).await;
+        }
+        Ok(())
+    }
+}
