@@ -14,7 +14,8 @@ use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
 use crate::journal::Journal;
 use crate::live_runs::{LiveRuns, NoSlot, PoolIndex};
-use crate::run::{Actor, Offer, RunContext, RunSettings, WorkerIdentity};
+use crate::refusals::{Refusals, Standing};
+use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, WorkerIdentity};
 
 /// Starts the runs of one pool. Owns their tasks.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Dispatcher {
     pub limit: Option<usize>,
     /// All live runs of the daemon.
     pub live: LiveRuns,
+    /// Runs that the server would not give us.
+    pub refusals: Refusals,
     /// The actors' tasks.
     pub tasks: TaskTracker,
     /// Who this worker is.
@@ -46,8 +49,8 @@ pub struct Dispatcher {
 pub enum Dispatched {
     /// An actor lives for it.
     Started,
-    /// One lived already.
-    AlreadyLive,
+    /// One lived already, or the run was refused just now and waits.
+    Passed,
     /// The pool has no free slot.
     LimitReached,
 }
@@ -56,12 +59,17 @@ impl Dispatcher {
     /// Takes a slot for the run and starts its actor; the slot goes with the actor.
     pub fn dispatch(&self, flow_run: FlowRun, pool: Arc<WorkPool>) -> Dispatched {
         let id = flow_run.id;
+        let standing = self.refusals.standing(id);
+        if standing == Standing::Parked {
+            return Dispatched::Passed;
+        }
         let (slot, inbox) = match self.live.reserve(self.pool, id, self.limit) {
             Ok(reserved) => reserved,
             Err(NoSlot::AlreadyLive) => {
                 tracing::debug!("Skipping {id} because it's already being submitted");
-                return Dispatched::AlreadyLive;
+                return Dispatched::Passed;
             }
+            Err(NoSlot::Closed) => return Dispatched::LimitReached,
             Err(NoSlot::LimitReached { live }) => {
                 tracing::debug!("Flow run limit reached; {live} flow runs in progress.");
                 return Dispatched::LimitReached;
@@ -70,7 +78,7 @@ impl Dispatcher {
         let span = tracing::info_span!("run", id = %id, name = flow_run.name, pool = pool.name);
         let key = LaunchKey { run: id, claim: TransitionId(Uuid::new_v4()) };
         let cx = RunContext {
-            offer: Offer { key, flow_run, pool },
+            offer: Offer { key, flow_run, pool, refused_before: standing == Standing::MayBeAskedAgain },
             identity: Arc::clone(&self.identity),
             api: Arc::clone(&self.api),
             plugin: Arc::clone(&self.plugin),
@@ -79,11 +87,15 @@ impl Dispatcher {
             settings: Arc::clone(&self.settings),
         };
         let actor = Actor::new(cx, inbox);
+        let refusals = self.refusals.clone();
         self.tasks.spawn(
             async move {
                 // Named, so that it lives as long as the actor and is dropped even if the actor panics.
                 let _slot = slot;
-                actor.live().await;
+                match actor.live().await {
+                    Ended::Refused => refusals.refused(id),
+                    Ended::Over | Ended::Left => refusals.forget(id),
+                }
             }
             .instrument(span),
         );

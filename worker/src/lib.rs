@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod plan;
 pub mod pool;
 pub mod preflight;
+pub mod refusals;
 pub mod registry;
 pub mod run;
 pub mod signals;

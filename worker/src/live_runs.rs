@@ -26,6 +26,8 @@ pub struct LiveRuns {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// Nothing is admitted any more.
+    closed: bool,
     pools: HashMap<PoolIndex, HashMap<RunId, mpsc::Sender<Input>>>,
 }
 
@@ -34,6 +36,8 @@ struct Table {
 pub enum NoSlot {
     /// This daemon executes the run already.
     AlreadyLive,
+    /// The daemon stops.
+    Closed,
     /// The pool's limit is reached.
     LimitReached {
         /// How many runs of the pool are live.
@@ -67,6 +71,9 @@ impl LiveRuns {
         limit: Option<usize>,
     ) -> Result<(Slot, mpsc::Receiver<Input>), NoSlot> {
         let mut table = self.table();
+        if table.closed {
+            return Err(NoSlot::Closed);
+        }
         if table.pools.values().any(|runs| runs.contains_key(&run)) {
             return Err(NoSlot::AlreadyLive);
         }
@@ -79,6 +86,11 @@ impl LiveRuns {
         drop(table);
         self.changes.send_modify(|generation| *generation += 1);
         Ok((Slot { runs: self.clone(), pool, run }, receiver))
+    }
+
+    /// Admits nothing from now on, so that whoever is told to stop after this is everybody.
+    pub fn close(&self) {
+        self.table().closed = true;
     }
 
     /// How many runs of a pool are live.
@@ -185,6 +197,13 @@ mod tests {
         let runs = LiveRuns::default();
         let _held = runs.reserve(POOL, run(1), Some(1)).unwrap();
         assert!(runs.reserve(PoolIndex(1), run(2), Some(1)).is_ok());
+    }
+
+    #[test]
+    fn a_stopping_daemon_admits_nothing() {
+        let runs = LiveRuns::default();
+        runs.close();
+        assert_eq!(runs.reserve(POOL, run(1), None).unwrap_err(), NoSlot::Closed);
     }
 
     #[tokio::test]

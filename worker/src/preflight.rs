@@ -1,5 +1,7 @@
 //! What is asked of the API before a pool worker starts: is it there, what kind of pool is this, is anything paused?
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use central_api_client::{ApiError, Client};
@@ -15,7 +17,7 @@ use crate::run::ErrorChain;
 /// An API that gives no sensible answer for so long at the first start is taken for a mistake in the settings.
 const FIRST_ANSWER: Duration = Duration::from_secs(7);
 /// A single question may take this long: a black hole must not outlast [`FIRST_ANSWER`] by much.
-const ONE_QUESTION: Duration = Duration::from_secs(3);
+const ONE_QUESTION: Duration = Duration::from_secs(4);
 /// The kind of a pool that does not exist yet and was not given a type.
 const DEFAULT_KIND: &str = "process";
 
@@ -134,6 +136,18 @@ pub struct Preflight {
     pub kind: Option<String>,
     /// Whether to wait for an API that gives no sensible answer.
     pub wait_for_api: bool,
+    /// Whether this API has given this process a sensible answer: from then on the settings are right, and nothing that it
+    /// or a proxy answers is a reason to give up.
+    pub api_is_right: Arc<AtomicBool>,
+}
+
+/// What asking about a pool came to.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The kind to serve it as.
+    pub kind: PluginKind,
+    /// The pool, if it exists.
+    pub pool: Option<Arc<WorkPool>>,
 }
 
 impl Preflight {
@@ -141,16 +155,23 @@ impl Preflight {
     ///
     /// # Errors
     /// [`PreflightError`]; an API that is only busy is asked until it answers.
-    pub async fn kind(&self) -> Result<PluginKind, PreflightError> {
+    pub async fn ask(&self) -> Result<Opening, PreflightError> {
         let pool = self.read_pool().await?;
+        self.api_is_right.store(true, Ordering::Relaxed);
         self.notice_pauses(pool.as_ref()).await;
-        self.choose_kind(pool.as_ref())
+        Ok(Opening { kind: self.choose_kind(pool.as_ref())?, pool: pool.map(Arc::new) })
     }
 
     async fn read_pool(&self) -> Result<Option<WorkPool>, PreflightError> {
         let begun = Instant::now();
         let mut failures = 0;
         let mut said = false;
+        let mut waits = |text: String| {
+            if !said {
+                tracing::warn!("work pool '{}' has to wait: {text}", self.pool);
+            }
+            said = true;
+        };
         loop {
             let answer = match tokio::time::timeout(ONE_QUESTION, self.client.work_pool(&self.pool)).await {
                 Ok(Ok(pool)) => return Ok(Some(pool)),
@@ -160,16 +181,15 @@ impl Preflight {
             };
             let problem = self.problem(answer);
             let out_of_time = begun.elapsed() + Duration::from_secs(1) > FIRST_ANSWER;
+            let patient = self.wait_for_api || self.api_is_right.load(Ordering::Relaxed);
             match problem {
-                Problem::Busy => {}
-                Problem::Final(error) | Problem::Odd(error) if self.wait_for_api => {
-                    if !said {
-                        tracing::warn!("waiting for the API: {}. {}", ErrorChain(&error), error.hint());
-                    }
-                    said = true;
+                Problem::Busy(error) => waits(ErrorChain(&error).to_string()),
+                Problem::Odd(error) if patient => waits(format!("{}. {}", ErrorChain(&error), error.hint())),
+                Problem::Denied(error) if self.wait_for_api => {
+                    waits(format!("{}. {}", ErrorChain(&error), error.hint()));
                 }
                 Problem::Odd(_) if !out_of_time => {}
-                Problem::Odd(error) | Problem::Final(error) => return Err(error),
+                Problem::Odd(error) | Problem::Denied(error) | Problem::Final(error) => return Err(error),
             }
             failures += 1;
             tokio::time::sleep(pace::after_failure(failures, Duration::from_secs(10), None)).await;
@@ -183,8 +203,8 @@ impl Preflight {
             ApiError::Unreachable(_) => Problem::Odd(PreflightError::Unreachable { url, source }),
             ApiError::Undecodable { .. } => Problem::Odd(PreflightError::NotPrefect { url, source }),
             ApiError::Refused { .. } if is_no_api(&source) => Problem::Odd(PreflightError::NotPrefect { url, source }),
-            ApiError::Refused { status: 401 | 403, .. } => Problem::Final(PreflightError::Denied { url, source }),
-            ApiError::Refused { .. } if source.is_transient() => Problem::Busy,
+            ApiError::Refused { status: 401 | 403, .. } => Problem::Denied(PreflightError::Denied { url, source }),
+            ApiError::Refused { .. } if source.is_transient() => Problem::Busy(source),
             ApiError::Refused { .. } | ApiError::Unencodable(_) => {
                 Problem::Final(PreflightError::Refused { pool: self.pool.clone(), source })
             }
@@ -257,7 +277,9 @@ fn is_no_api(error: &ApiError) -> bool {
 /// What an unsuccessful question means at the first start.
 enum Problem {
     /// The API is there and has no time: ask again.
-    Busy,
+    Busy(ApiError),
+    /// The credentials are refused.
+    Denied(PreflightError),
     /// Perhaps a moment's trouble, perhaps a wrong setting: ask again for a while.
     Odd(PreflightError),
     /// Asking again would change nothing.

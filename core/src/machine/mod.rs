@@ -70,6 +70,8 @@ pub struct Run {
     pub phase: Phase,
     /// The first stop request; later ones change nothing.
     pub stop: Option<StopReason>,
+    /// No more grace: said once, remembered for whatever is still to be killed.
+    pub hurry: bool,
     /// Who reports the run's states while it executes.
     pub report_state: ReportState,
 }
@@ -77,7 +79,7 @@ pub struct Run {
 impl Run {
     /// A run that is about to be claimed.
     pub fn offered(key: LaunchKey) -> Self {
-        Self { key, phase: Phase::Claiming, stop: None, report_state: ReportState::Engine }
+        Self { key, phase: Phase::Claiming, stop: None, hurry: false, report_state: ReportState::Engine }
     }
 
     /// Who may propose states for this run now.
@@ -105,7 +107,10 @@ impl Run {
             Phase::Preparing | Phase::Announcing => vec![Effect::Prepare],
             Phase::Launching => vec![Effect::Find],
             Phase::Running(handle) => vec![Effect::Reattach(handle.clone())],
-            Phase::Stopping(handle) => vec![Effect::Kill { handle: handle.clone(), intent: self.kill_intent() }],
+            Phase::Stopping(handle) => {
+                let intent = self.kill_intent();
+                vec![Effect::Watch(handle.clone()), Effect::Kill { handle: handle.clone(), intent }]
+            }
             Phase::Reporting(outcome, _) => vec![Effect::Report(outcome.clone())],
             Phase::CleaningUp(handle) => vec![Effect::Cleanup(handle.clone())],
             Phase::Done => vec![Effect::Forget],
@@ -150,7 +155,9 @@ impl Run {
                 // The run is not ours to stop: whoever can will, and we go on watching.
                 Self { stop: None, ..self }.enter(P::Running(handle), vec![Effect::Persist])
             }
-            (P::Stopping(handle), Input::StopNow) => (self, vec![Effect::Kill { handle, intent: KillIntent::Force }]),
+            (_, Input::StopNow) => self.hurried(),
+            // What was not launched cannot be left to anybody.
+            (P::Claiming | P::Preparing | P::Announcing, Input::Detach) => self.stop_requested(StopReason::Shutdown),
             (P::Running(_) | P::Stopping(_) | P::Launching, Input::Detach) => {
                 (self, vec![Effect::Persist, Effect::Leave])
             }
@@ -183,6 +190,21 @@ impl Run {
         }
     }
 
+    fn hurried(self) -> (Self, Vec<Effect>) {
+        let kill = match &self.phase {
+            Phase::Stopping(handle) => vec![Effect::Kill { handle: handle.clone(), intent: KillIntent::Force }],
+            Phase::Claiming
+            | Phase::Preparing
+            | Phase::Announcing
+            | Phase::Launching
+            | Phase::Running(_)
+            | Phase::Reporting(..)
+            | Phase::CleaningUp(_)
+            | Phase::Done => Vec::new(),
+        };
+        (Self { hurry: true, ..self }, kill)
+    }
+
     fn launched(self, handle: Handle) -> (Self, Vec<Effect>) {
         let mut effects = vec![Effect::Persist, Effect::RecordInfra(handle.clone())];
         if self.stop.is_some() {
@@ -210,6 +232,7 @@ impl Run {
 
     fn kill_intent(&self) -> KillIntent {
         match self.stop {
+            _ if self.hurry => KillIntent::Force,
             Some(StopReason::Cancelled) | None => KillIntent::Cancel,
             Some(StopReason::Shutdown | StopReason::Unobserved) => KillIntent::Shutdown,
         }

@@ -284,6 +284,23 @@ fn a_run_that_this_worker_cannot_kill_is_watched_on() {
 }
 
 #[test]
+fn a_second_signal_during_the_launch_is_remembered() {
+    let (run, _) = at(Phase::Launching).step(Input::Stop(StopReason::Shutdown));
+    let (run, effects) = run.step(Input::StopNow);
+    assert!(effects.is_empty());
+    let (_, effects) = run.step(Input::Launched(handle()));
+    assert_eq!(effects.last(), Some(&Effect::Kill { handle: handle(), intent: KillIntent::Force }));
+}
+
+#[test]
+fn what_was_not_launched_is_given_back_rather_than_left() {
+    let (_, effects) = at(Phase::Preparing).step(Input::Detach);
+    assert_eq!(effects, [Effect::Persist, Effect::Report(Outcome::Released)]);
+    let (claiming, _) = at(Phase::Claiming).step(Input::Detach);
+    assert_eq!(claiming.step(Input::Claimed).1, [Effect::Persist, Effect::Report(Outcome::Released)]);
+}
+
+#[test]
 fn a_second_signal_takes_the_grace_away() {
     let (_, effects) = at(Phase::Stopping(handle())).step(Input::StopNow);
     assert_eq!(effects, [Effect::Kill { handle: handle(), intent: KillIntent::Force }]);

@@ -8,23 +8,25 @@ mod servers;
 mod stopping;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use central_api_client::{Client, EventEmitter, LogShipper};
+use central_api_client::{ApiError, Client, EventEmitter, LogShipper};
 use central_api_wire::event::Event;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use worker_core::handle::PluginKind;
 
 use crate::console::{self, OutputSink};
 use crate::journal::MemoryJournal;
 use crate::live_runs::{LiveRuns, PoolIndex};
 use crate::metrics::Counted;
 use crate::plan::{DaemonPlan, PoolPlan};
+use crate::pool::pace;
 use crate::pool::poller::LastPoll;
-use crate::preflight::{Preflight, PreflightError, check_server_version};
+use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
 use crate::registry::Registry;
 use crate::run::ErrorChain;
 use crate::signals::StopSignals;
@@ -47,6 +49,9 @@ pub async fn run(plan: DaemonPlan) -> Result<(), StartError> {
     ended
 }
 
+/// Tries of one call in a single round, besides the last.
+const ROUND_TRIES: u32 = 4;
+
 struct Daemon {
     plans: Vec<PlannedPool>,
     registry: Registry,
@@ -64,13 +69,15 @@ struct Daemon {
 }
 
 /// A pool that was asked for.
+#[derive(Clone)]
 struct PlannedPool {
-    plan: PoolPlan,
+    index: PoolIndex,
+    plan: Arc<PoolPlan>,
     last_poll: Arc<LastPoll>,
 }
 
 /// What asking about one pool came to.
-type Opened = (PoolIndex, Result<PluginKind, PreflightError>);
+type Opened = (PlannedPool, Result<Opening, PreflightError>);
 
 impl Daemon {
     fn new(plan: DaemonPlan) -> Result<Self, StartError> {
@@ -89,9 +96,10 @@ impl Daemon {
             run_settings: Arc::new(plan.run_settings),
             cancellation: plan.cancellation,
         };
-        let planned = |plan| PlannedPool { plan, last_poll: Arc::default() };
+        let planned =
+            |(index, plan)| PlannedPool { index: PoolIndex(index), plan: Arc::new(plan), last_poll: Arc::default() };
         Ok(Self {
-            plans: plan.pools.into_iter().map(planned).collect(),
+            plans: plan.pools.into_iter().enumerate().map(planned).collect(),
             registry: Registry::new(plan.process),
             shared,
             pools: Vec::new(),
@@ -106,7 +114,7 @@ impl Daemon {
 
     fn serve(&self, servers: Servers) {
         let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
-        let pools = self.plans.iter().enumerate().map(|(index, pool)| (PoolIndex(index), pool.plan.pool.clone()));
+        let pools = self.plans.iter().map(|pool| (pool.index, pool.plan.pool.clone()));
         let counted = Counted { live: self.shared.live.clone(), pools: pools.collect() };
         servers.serve(watched, counted, &self.loops, &self.stop);
     }
@@ -135,15 +143,19 @@ impl Daemon {
                     checked?;
                     version_is_known = true;
                 }
-                Some((index, kind)) = opening.next() => match kind.and_then(|kind| self.pool_worker(index, &kind)) {
-                    Ok(pool) => self.start(pool),
-                    Err(error) => {
-                        if self.plans.len() > 1 {
-                            tracing::error!("a work pool is not served: {}. {}", ErrorChain(&error), error.hint());
+                // A server that no worker of ours can serve is known before the first run is taken from it.
+                Some((planned, opened)) = opening.next(), if version_is_known => {
+                    match opened.and_then(|opening| self.pool_worker(&planned, opening)) {
+                        Ok(pool) => self.start(pool),
+                        Err(error) => {
+                            planned.last_poll.retire();
+                            if self.plans.len() > 1 {
+                                tracing::error!("a work pool is not served: {}. {}", ErrorChain(&error), error.hint());
+                            }
+                            refused.push(error);
                         }
-                        refused.push(error);
                     }
-                },
+                }
                 // Nothing interrupts a round but a signal: everything else is settled before it begins.
                 round = self.round(), if version_is_known && opening.is_empty() => return round,
             }
@@ -152,17 +164,23 @@ impl Daemon {
 
     /// Asks the API about all pools at once. A pool that the API is too busy for keeps nobody waiting.
     fn open_pools(&self) -> FuturesUnordered<BoxFuture<'static, Opened>> {
-        let ask = |(index, pool): (usize, &PlannedPool)| -> BoxFuture<'static, Opened> {
+        let api_is_right = Arc::new(AtomicBool::new(false));
+        let ask = |pool: &PlannedPool| -> BoxFuture<'static, Opened> {
             let preflight = Preflight {
                 client: self.shared.client.clone(),
                 pool: pool.plan.pool.clone(),
                 work_queues: pool.plan.work_queues.clone(),
                 kind: pool.plan.kind.clone(),
                 wait_for_api: self.wait_for_api,
+                api_is_right: Arc::clone(&api_is_right),
             };
-            Box::pin(async move { (PoolIndex(index), preflight.kind().await) })
+            let pool = pool.clone();
+            Box::pin(async move {
+                let opened = ticking(&pool, preflight.ask()).await;
+                (pool, opened)
+            })
         };
-        self.plans.iter().enumerate().map(ask).collect()
+        self.plans.iter().map(ask).collect()
     }
 
     fn server_version(&self) -> impl Future<Output = Result<(), PreflightError>> + use<> {
@@ -171,15 +189,13 @@ impl Daemon {
         async move { if wanted { check_server_version(&client).await } else { Ok(()) } }
     }
 
-    fn pool_worker(&mut self, index: PoolIndex, kind: &PluginKind) -> Result<PoolWorker, PreflightError> {
-        let Some(PlannedPool { plan, last_poll }) = self.plans.get(index.0) else {
-            unreachable!("only planned pools are opened")
-        };
+    fn pool_worker(&mut self, planned: &PlannedPool, opening: Opening) -> Result<PoolWorker, PreflightError> {
+        let Opening { kind, pool } = opening;
         let registered = self
             .registry
-            .plugin(kind)
-            .ok_or_else(|| PreflightError::UnknownKind { pool: plan.pool.clone(), kind: kind.to_string() })?;
-        Ok(PoolWorker::new(index, plan, registered, &self.shared, Arc::clone(last_poll)))
+            .plugin(&kind)
+            .ok_or_else(|| PreflightError::UnknownKind { pool: planned.plan.pool.clone(), kind: kind.to_string() })?;
+        Ok(PoolWorker::new(planned, pool, registered, &self.shared))
     }
 
     fn start(&mut self, pool: PoolWorker) {
@@ -197,19 +213,52 @@ impl Daemon {
         if !self.run_once {
             std::future::pending::<()>().await;
         }
+        let mut first_error = None;
         for (pool, _) in &self.pools {
-            let name = &pool.settings.pool;
-            let failed = |source| StartError::RunOnce { pool: name.clone(), source };
-            if pool.sync().once().await.map_err(failed)? {
-                pool.spawn_observer(&self.loops, &self.stop);
-                pool.poller().poll_and_dispatch().await.map_err(failed)?;
-            } else {
-                tracing::warn!("Work pool '{name}' not found!");
+            if let Err(source) = self.poll_once(pool).await {
+                let error = StartError::RunOnce { pool: pool.settings.pool.clone(), source };
+                tracing::error!("{}", error.for_people());
+                first_error.get_or_insert(error);
             }
         }
         for (pool, _) in &self.pools {
             self.shared.live.until_empty(pool.dispatcher.pool).await;
         }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn poll_once(&self, pool: &PoolWorker) -> Result<(), ApiError> {
+        let (sync, poller) = (pool.sync(), pool.poller());
+        if a_few_times(|| sync.once()).await? {
+            pool.spawn_observer(&self.loops, &self.stop);
+            return a_few_times(|| poller.poll_and_dispatch()).await;
+        }
+        tracing::warn!("Work pool '{}' not found!", pool.settings.pool);
         Ok(())
     }
+}
+
+/// Waits for an answer that may take its time, and is not taken for a poller that hangs meanwhile.
+async fn ticking<T>(pool: &PlannedPool, asked: impl Future<Output = T>) -> T {
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            answer = &mut asked => return answer,
+            () = tokio::time::sleep(pool.plan.query_interval) => pool.last_poll.tick(),
+        }
+    }
+}
+
+/// A loop's call is tried once, because the loop is the retry. A single round has no loop around it.
+async fn a_few_times<T, F: Future<Output = Result<T, ApiError>>>(mut call: impl FnMut() -> F) -> Result<T, ApiError> {
+    for failures in 1..=ROUND_TRIES {
+        match call().await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!("the API did not answer, asking again: {}", ErrorChain(&error));
+                tokio::time::sleep(pace::after_failure(failures, Duration::from_secs(10), error.retry_after())).await;
+            }
+            answer => return answer,
+        }
+    }
+    call().await
 }

@@ -4,23 +4,26 @@ use std::sync::{Arc, OnceLock};
 
 use central_api_client::{Client, EventEmitter, LogShipper};
 use central_api_wire::event::{Event, Resource};
+use central_api_wire::work_pool::WorkPool;
 use infra_contract::{CancelsRunning, InfraPlugin};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::PlannedPool;
 use crate::cancellation::{CancellationPolicy, Observer};
 use crate::console::OutputSink;
 use crate::control_plane::RemoteControlPlane;
 use crate::dispatcher::Dispatcher;
 use crate::health::Watched;
 use crate::journal::Journal;
-use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::live_runs::LiveRuns;
 use crate::plan::{CancellationPlan, PoolPlan};
 use crate::pool::channel::ChannelLoop;
 use crate::pool::poller::{LastPoll, Poller};
-use crate::pool::sync::Sync;
+use crate::pool::sync::SyncLoop;
 use crate::pool::{ChannelHealth, PoolSettings, PoolView};
+use crate::refusals::Refusals;
 use crate::registry::Registered;
 use crate::run::{RunSettings, WorkerIdentity, lifecycle_event, worker_resource};
 
@@ -47,17 +50,20 @@ pub(super) struct PoolWorker {
     view: PoolView,
     channel: ChannelHealth,
     last_poll: Arc<LastPoll>,
+    /// The pool as it was before the first sync.
+    asked_about: Option<Arc<WorkPool>>,
     cancellation: CancellationPlan,
 }
 
 impl PoolWorker {
+    /// A worker for a pool that was asked about: `pool` is what the API had then.
     pub(super) fn new(
-        index: PoolIndex,
-        plan: &PoolPlan,
+        planned: &PlannedPool,
+        pool: Option<Arc<WorkPool>>,
         registered: Registered,
         shared: &Shared,
-        polls: Arc<LastPoll>,
     ) -> Self {
+        let PlannedPool { index, plan, last_poll } = planned;
         let Registered { plugin, worker_class } = registered;
         let settings = Arc::new(settings(plan, &*plugin, worker_class));
         let name = settings.worker_name.clone();
@@ -65,9 +71,10 @@ impl PoolWorker {
         let identity = Arc::new(WorkerIdentity { name, kind: plugin.kind(), id: OnceLock::new() });
         let api = RemoteControlPlane::new(client.clone(), shared.logs.clone(), shared.events.clone());
         let dispatcher = Dispatcher {
-            pool: index,
+            pool: *index,
             limit: plan.limit,
             live: shared.live.clone(),
+            refusals: Refusals::default(),
             tasks: shared.actors.clone(),
             identity: Arc::clone(&identity),
             api: Arc::new(api),
@@ -84,7 +91,8 @@ impl PoolWorker {
             plugin,
             view: PoolView::default(),
             channel: ChannelHealth::default(),
-            last_poll: polls,
+            last_poll: Arc::clone(last_poll),
+            asked_about: pool,
             cancellation: shared.cancellation,
         }
     }
@@ -110,8 +118,8 @@ impl PoolWorker {
         loops.spawn(self.observer().run(stop.clone()));
     }
 
-    pub(super) fn sync(&self) -> Sync {
-        Sync {
+    pub(super) fn sync(&self) -> SyncLoop {
+        SyncLoop {
             client: self.client.clone(),
             settings: Arc::clone(&self.settings),
             identity: Arc::clone(&self.identity),
@@ -154,7 +162,8 @@ impl PoolWorker {
     /// `prefect.worker.started` and the like.
     pub(super) fn lifecycle_event(&self, what: &str, follows: Option<&Event>) -> Event {
         let resource: Resource = worker_resource(&self.settings.worker_name, &self.identity.kind);
-        lifecycle_event(what, resource, self.view.pool().as_deref(), follows)
+        let pool = self.view.pool().or_else(|| self.asked_about.clone());
+        lifecycle_event(what, resource, pool.as_deref(), follows)
     }
 }
 

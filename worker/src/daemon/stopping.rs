@@ -65,6 +65,7 @@ impl Daemon {
     /// Stops the runs that would die with this process, and leaves those that would not.
     async fn stop_runs(&self, signals: &mut StopSignals) {
         let live = &self.shared.live;
+        live.close();
         for (pool, _) in &self.pools {
             let input = if pool.runs_survive() { Input::Detach } else { Input::Stop(StopReason::Shutdown) };
             for run in live.ids(pool.dispatcher.pool) {

@@ -63,10 +63,7 @@ impl ChannelLoop {
     pub async fn run(self, stop: CancellationToken) {
         let mut back_off = Duration::from_secs(1);
         loop {
-            let broken = tokio::select! {
-                () = stop.cancelled() => return,
-                broken = self.connection(&stop, &mut back_off) => broken,
-            };
+            let broken = self.connection(&stop, &mut back_off).await;
             self.health.down();
             let Some(broken) = broken else { return };
             if broken.is_final() {
@@ -84,7 +81,11 @@ impl ChannelLoop {
 
     /// One connection from its beginning to its end; `None` if it ended because we stop.
     async fn connection(&self, stop: &CancellationToken, back_off: &mut Duration) -> Option<Broken> {
-        let (mut channel, ready) = match timeout(SETUP, self.set_up()).await {
+        let set_up = tokio::select! {
+            () = stop.cancelled() => return None,
+            set_up = timeout(SETUP, self.set_up()) => set_up,
+        };
+        let (mut channel, ready) = match set_up {
             Ok(Ok(opened)) => opened,
             Ok(Err(broken)) => return Some(broken),
             Err(_) => return Some(Broken::SetupTimeout),

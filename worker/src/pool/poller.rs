@@ -29,9 +29,15 @@ impl Default for LastPoll {
 }
 
 impl LastPoll {
-    fn now(&self) {
+    /// It is now, or there is nothing to poll and that is as it should be.
+    pub fn tick(&self) {
         let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// There will never be one, and nobody is to wait for it: the pool is not served.
+    pub fn retire(&self) {
+        self.millis.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// How long ago it was.
@@ -69,10 +75,11 @@ impl Poller {
     /// Polls until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = Trouble::new("ask the API for due runs");
+        let mut absence = Absence::default();
         loop {
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
-                polled = self.once() => polled,
+                polled = self.once(&mut absence) => polled,
             };
             let mut changes = self.dispatcher.live_runs().changes();
             changes.mark_unchanged();
@@ -87,14 +94,11 @@ impl Poller {
                 trouble.worked();
             }
             let slot = async {
-                if matches!(polled, Ok(Next::WhenASlotIsFree)) && !self.dispatcher.has_free_slot() {
-                    while changes.changed().await.is_ok() {
-                        if self.dispatcher.has_free_slot() {
-                            return;
-                        }
-                    }
+                let waits = matches!(polled, Ok(Next::WhenASlotIsFree));
+                while waits && !self.dispatcher.has_free_slot() && changes.changed().await.is_ok() {}
+                if !(waits && self.dispatcher.has_free_slot()) {
+                    std::future::pending::<()>().await;
                 }
-                std::future::pending::<()>().await;
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -112,10 +116,10 @@ impl Poller {
     /// # Cancel safety
     /// Cancel safe: runs are handed over without waiting.
     pub async fn poll_and_dispatch(&self) -> Result<(), ApiError> {
-        self.once().await.map(drop)
+        self.once(&mut Absence::default()).await.map(drop)
     }
 
-    async fn once(&self) -> Result<Next, ApiError> {
+    async fn once(&self, absence: &mut Absence) -> Result<Next, ApiError> {
         let pool = self.known_pool().await;
         let queues = &self.settings.work_queues;
         let request = ScheduledRunsRequest {
@@ -124,12 +128,18 @@ impl Poller {
             ..ScheduledRunsRequest::default()
         };
         let runs = match self.client.scheduled_runs(&self.settings.pool, &request).await {
-            Ok(runs) => runs,
-            // The pool or a queue is gone; it may come back.
-            Err(error) if error.is_not_found() => Vec::new(),
+            Ok(runs) => {
+                absence.ended();
+                runs
+            }
+            // The pool or a queue is gone, or was never there; it may come.
+            Err(error) if error.is_not_found() => {
+                absence.noted(&self.settings.pool, &error);
+                Vec::new()
+            }
             Err(error) => return Err(error),
         };
-        self.last_poll.now();
+        self.last_poll.tick();
         let full = runs.len() >= MAX_RUNS_PER_POLL;
         let mut started = 0_usize;
         for ScheduledRun { flow_run, .. } in runs {
@@ -138,7 +148,7 @@ impl Poller {
             }
             match self.dispatcher.dispatch(flow_run, Arc::clone(&pool)) {
                 Dispatched::Started => started += 1,
-                Dispatched::AlreadyLive => {}
+                Dispatched::Passed => {}
                 Dispatched::LimitReached => return Ok(Next::WhenASlotIsFree),
             }
         }
@@ -152,9 +162,29 @@ impl Poller {
             tokio::select! {
                 biased;
                 pool = self.view.known() => return pool,
-                () = tokio::time::sleep(self.settings.query_interval) => self.last_poll.now(),
+                () = tokio::time::sleep(self.settings.query_interval) => self.last_poll.tick(),
             }
         }
+    }
+}
+
+/// Says once that a pool or queue is missing: with one queue misspelt, the whole poll yields nothing, for ever.
+#[derive(Debug, Default)]
+struct Absence {
+    said: Option<String>,
+}
+
+impl Absence {
+    fn noted(&mut self, pool: &str, error: &ApiError) {
+        let text = error.to_string();
+        if self.said.as_ref() != Some(&text) {
+            tracing::warn!("no runs are taken from work pool '{pool}' until what it asks for exists: {text}");
+            self.said = Some(text);
+        }
+    }
+
+    fn ended(&mut self) {
+        self.said = None;
     }
 }
 

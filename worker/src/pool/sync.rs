@@ -14,7 +14,7 @@ use crate::run::WorkerIdentity;
 const CHANNEL_FIRST: Duration = Duration::from_secs(1);
 
 /// The sync loop of one pool worker.
-pub struct Sync {
+pub struct SyncLoop {
     /// The API, attributed to this worker.
     pub client: Client,
     /// The settings.
@@ -27,7 +27,7 @@ pub struct Sync {
     pub channel: ChannelHealth,
 }
 
-impl Sync {
+impl SyncLoop {
     /// Syncs until told to stop. While the channel is healthy there is nothing to do.
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = Trouble::new("sync the work pool with the API");
@@ -70,9 +70,15 @@ impl Sync {
         let begun = self.view.read_begins();
         let pool = self.read_or_create().await?;
         let known = pool.is_some();
-        self.view.read_ended(begun, pool);
-        if known {
+        if self.view.pool().is_none() && known {
+            // Runs are asked for once the pool is known: not before the server knows this worker.
             self.heartbeat().await?;
+            self.view.read_ended(begun, pool);
+        } else {
+            self.view.read_ended(begun, pool);
+            if known {
+                self.heartbeat().await?;
+            }
         }
         Ok(known)
     }

@@ -37,6 +37,17 @@ enum Answer {
     Nothing,
 }
 
+/// How an actor's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server would not give us the run.
+    Refused,
+    /// The run was ours and is over.
+    Over,
+    /// The run goes on without this worker.
+    Left,
+}
+
 /// One run.
 pub struct Actor {
     cx: Arc<RunContext>,
@@ -52,6 +63,7 @@ pub struct Actor {
     deployment: Option<Arc<Deployment>>,
     plan: Option<Arc<Plan>>,
     told: Option<Arc<Told>>,
+    ended: Ended,
 }
 
 impl Actor {
@@ -69,11 +81,12 @@ impl Actor {
             deployment: None,
             plan: None,
             told: None,
+            ended: Ended::Over,
         }
     }
 
     /// Lives until the run is over, or left to the next worker.
-    pub async fn live(mut self) {
+    pub async fn live(mut self) -> Ended {
         loop {
             while let Some(effect) = self.to_do.pop_front() {
                 tracing::debug!(?effect, "effect");
@@ -81,7 +94,7 @@ impl Actor {
                 self.carry_out(effect).await;
                 if ends {
                     self.finish_late_calls().await;
-                    return;
+                    return self.ended;
                 }
             }
             let input = self.next_input().await;
@@ -120,6 +133,9 @@ impl Actor {
 
     fn take(&mut self, input: Input) {
         tracing::debug!(?input, phase = ?self.run.phase, "input");
+        if input == Input::Refused {
+            self.ended = Ended::Refused;
+        }
         let (run, effects) = self.run.clone().step(input);
         self.run = run;
         self.to_do.extend(effects);
@@ -172,7 +188,10 @@ impl Actor {
                 }
                 Answer::Input(Input::CleanedUp)
             }),
-            Effect::Leave => tracing::info!("the run goes on without this worker"),
+            Effect::Leave => {
+                self.ended = Ended::Left;
+                tracing::info!("the run goes on without this worker");
+            }
             Effect::Forget => self.forget().await,
         }
     }

@@ -24,6 +24,8 @@ pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Inpu
         {
             return Input::Stop(StopReason::Cancelled);
         }
+        // Servers before 3.6.22 refuse every second Pending, so only the run itself can say whether it is over.
+        Ok(Verdict::Abort { .. }) if is_cancelled(cx).await => return Input::Stop(StopReason::Cancelled),
         Ok(_) => {}
         Err(error) => tracing::debug!("Submitting was not proposed: {}", ErrorChain(&error)),
     }
@@ -31,6 +33,14 @@ pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Inpu
         until_due(cx).await;
     }
     Input::Announced
+}
+
+/// Whether somebody cancelled the run since we claimed it. An API that does not say is no reason to wait.
+async fn is_cancelled(cx: &RunContext) -> bool {
+    match cx.api.flow_run(cx.offer.key.run).await {
+        Ok(Some(run)) => matches!(run.state_type, Some(StateType::Cancelling | StateType::Cancelled)),
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// A run is offered a little before it is due. An engine waits for its time; a command that knows nothing of Prefect is

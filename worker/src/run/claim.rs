@@ -6,11 +6,16 @@ use std::time::Duration;
 use central_api_client::{ApiError, CallKind, Verdict};
 use central_api_wire::deployment::Deployment;
 use central_api_wire::state::StateType;
+use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::proposal;
+
+/// How long a claim is repeated that is not answered.
+const PATIENCE: Duration = Duration::from_mins(15);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What came of a claim.
 pub(super) enum Claim {
@@ -23,7 +28,9 @@ pub(super) enum Claim {
 /// Checks that the deployment still exists and proposes Pending.
 pub(super) async fn claim(cx: &RunContext) -> Claim {
     let id = cx.offer.key.run;
-    cx.log().info(format!("Worker '{}' submitting flow run '{id}'", cx.identity.name));
+    if !cx.offer.refused_before {
+        cx.log().info(format!("Worker '{}' submitting flow run '{id}'", cx.identity.name));
+    }
     if let Some(worker_id) = cx.identity.id.get() {
         cx.log().info(format!("Running on worker id: {worker_id}"));
     }
@@ -36,7 +43,8 @@ pub(super) async fn claim(cx: &RunContext) -> Claim {
                 return Claim::NotOurs;
             }
             Err(error) => {
-                tracing::warn!("deployment {deployment} could not be read, so the run waits: {}", ErrorChain(&error));
+                let why = ErrorChain(&error);
+                refused(cx, format!("Deployment {deployment} could not be read, so flow run '{id}' waits: {why}"));
                 return Claim::NotOurs;
             }
         },
@@ -56,50 +64,84 @@ async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
     }
 }
 
+/// Proposes Pending until there is a verdict.
+///
+/// An error says nothing about whether the claim took effect, and a claim that did and is given up belongs to nobody. The
+/// same proposal is harmless when repeated, so it is, for as long as the API does not answer, within a bound.
 async fn propose_pending(cx: &RunContext) -> bool {
     let key = cx.offer.key;
     let request = proposal::pending(key);
+    let give_up = Instant::now() + PATIENCE;
+    let mut perhaps_ours = false;
     loop {
         let verdict = match cx.api.propose(key.run, &request, CallKind::Claim).await {
             Ok(verdict) => verdict,
-            Err(error) => return claimed_after_all(cx, &error).await,
+            Err(error) if may_have_taken_effect(&error) && Instant::now() < give_up => {
+                tracing::debug!("the claim was not answered, asking again: {}", ErrorChain(&error));
+                perhaps_ours = true;
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
+            }
+            Err(error) => {
+                if error.is_not_found() {
+                    tracing::info!("the flow run was deleted before it was claimed");
+                } else {
+                    refused(cx, format!("Failed to update state of flow run '{}': {}", key.run, ErrorChain(&error)));
+                }
+                return false;
+            }
         };
         match judge(key, verdict) {
             Judgement::Ours => return true,
             Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
-            Judgement::NotOurs(why) => {
-                cx.log().info(format!("Aborted submission of flow run '{}': {why}", key.run));
+            Judgement::NotOurs { why, cancelling } => {
+                refused(cx, format!("Aborted submission of flow run '{}': {why}", key.run));
+                if cancelling && perhaps_ours {
+                    finish_cancellation(cx).await;
+                }
                 return false;
             }
         }
     }
 }
 
-/// The answer to the claim was lost or refused. If it took effect all the same, nobody else will ever take the run.
-async fn claimed_after_all(cx: &RunContext, error: &ApiError) -> bool {
-    let key = cx.offer.key;
-    if error.is_not_found() {
-        tracing::info!("the flow run was deleted before it was claimed");
-        return false;
+/// Whether an error leaves open what the server did.
+fn may_have_taken_effect(error: &ApiError) -> bool {
+    error.is_transient() || matches!(error.status(), Some(401 | 403))
+}
+
+/// The claim took effect, its answer was lost, and the run was cancelled meanwhile: nobody else will finish that.
+async fn finish_cancellation(cx: &RunContext) {
+    let run = cx.offer.key.run;
+    let request = proposal::cancelled(run, None, "Flow run cancelled by worker (no infrastructure found).");
+    if let Err(error) = cx.api.propose(run, &request, CallKind::Report).await {
+        tracing::warn!("the cancelled run could not be settled: {}", ErrorChain(&error));
     }
-    let stored = match cx.api.flow_run(key.run).await {
-        Ok(run) => run.and_then(|run| run.state),
-        Err(_) => None,
-    };
-    if stored.is_some_and(|state| {
-        state.state_type == StateType::Pending && state.state_details.transition_id == Some(key.claim)
-    }) {
-        return true;
+}
+
+/// Says why a run is not taken: in the run's log the first time, and only in the worker's own after that, because the run
+/// is offered again and again.
+fn refused(cx: &RunContext, why: String) {
+    if cx.offer.refused_before {
+        tracing::debug!("{why}");
+    } else {
+        cx.log().info(why);
     }
-    cx.log().error(format!("Failed to update state of flow run '{}': {}", key.run, ErrorChain(error)));
-    false
 }
 
 #[derive(Debug, PartialEq)]
 enum Judgement {
     Ours,
     AskAgain(Duration),
-    NotOurs(String),
+    NotOurs {
+        why: String,
+        /// The run is being cancelled.
+        cancelling: bool,
+    },
+}
+
+fn not_ours(why: impl Into<String>) -> Judgement {
+    Judgement::NotOurs { why: why.into(), cancelling: false }
 }
 
 /// Reads the server's verdict on a claim.
@@ -111,7 +153,7 @@ fn judge(key: LaunchKey, verdict: Verdict) -> Judgement {
         Verdict::Wait { delay, .. } => Judgement::AskAgain(delay),
         Verdict::Abort { reason } => {
             let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-            Judgement::NotOurs(format!("Server sent an abort signal: {reason}"))
+            not_ours(format!("Server sent an abort signal: {reason}"))
         }
         Verdict::Reject { state, reason } => match state {
             Some(state) if state.state_type == StateType::Pending => {
@@ -119,11 +161,14 @@ fn judge(key: LaunchKey, verdict: Verdict) -> Judgement {
                 if made_by.is_none_or(|made_by| made_by == key.claim) {
                     Judgement::Ours
                 } else {
-                    Judgement::NotOurs("Another worker has claimed it".to_owned())
+                    not_ours("Another worker has claimed it")
                 }
             }
-            Some(state) => Judgement::NotOurs(format!("Server returned a non-pending state '{}'", state.state_type)),
-            None => Judgement::NotOurs(reason.unwrap_or_else(|| "Server rejected the claim".to_owned())),
+            Some(state) => Judgement::NotOurs {
+                why: format!("Server returned a non-pending state '{}'", state.state_type),
+                cancelling: state.state_type == StateType::Cancelling,
+            },
+            None => not_ours(reason.unwrap_or_else(|| "Server rejected the claim".to_owned())),
         },
     }
 }
@@ -173,11 +218,11 @@ mod tests {
         let reason = Some("This run is in a PENDING state".to_owned());
         assert_eq!(
             judge(key(), Verdict::Abort { reason }),
-            Judgement::NotOurs("Server sent an abort signal: This run is in a PENDING state".to_owned())
+            not_ours("Server sent an abort signal: This run is in a PENDING state")
         );
         assert_eq!(
             judge(key(), rejected(StateType::Scheduled, None)),
-            Judgement::NotOurs("Server returned a non-pending state 'SCHEDULED'".to_owned())
+            not_ours("Server returned a non-pending state 'SCHEDULED'")
         );
     }
 }

@@ -52,6 +52,8 @@ pub struct Offer {
     pub flow_run: FlowRun,
     /// The pool.
     pub pool: Arc<WorkPool>,
+    /// Whether the server has refused us this run before: what was said then is not said again.
+    pub refused_before: bool,
 }
 
 /// Everything that the parts of one execution share.

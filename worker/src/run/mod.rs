@@ -19,7 +19,7 @@ mod worker_event;
 #[cfg(test)]
 mod tests;
 
-pub use actor::Actor;
+pub use actor::{Actor, Ended};
 pub use context::{Offer, RunContext, RunSettings, WorkerIdentity};
 pub use error_chain::ErrorChain;
 pub use worker_event::{lifecycle_event, work_pool_related, worker_resource};

@@ -42,30 +42,18 @@ pub(super) enum PrepareError {
         source: ApiError,
     },
     #[error("the job configuration is not valid")]
-    Configuration(#[source] JobConfigurationError),
+    Configuration(#[from] JobConfigurationError),
     #[error("the flow's code could not be brought")]
     Code(#[source] CodeError),
-    #[error("{0}")]
-    Infrastructure(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>, Option<String>),
-}
-
-impl From<JobConfigurationError> for PrepareError {
-    fn from(error: JobConfigurationError) -> Self {
-        Self::Configuration(error)
-    }
-}
-
-impl From<InfraError> for PrepareError {
-    fn from(error: InfraError) -> Self {
-        Self::Infrastructure(error.context, error.source, error.hint)
-    }
+    #[error(transparent)]
+    Infrastructure(#[from] InfraError),
 }
 
 impl PrepareError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Code(error) => Some(error.hint().to_owned()),
-            Self::Infrastructure(_, _, hint) => hint.clone(),
+            Self::Infrastructure(error) => error.hint.clone(),
             Self::Configuration(error) => Some(error.hint().to_owned()),
             Self::Unreadable { .. } => None,
         }

@@ -1,8 +1,12 @@
 //! Reporting the end of a run.
 
+use std::time::Duration;
+
 use central_api_client::{CallKind, Verdict};
 use central_api_wire::event::Event;
+use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::{SetStateRequest, State, StateType};
+use infra_contract::CancelsRunning;
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::exit_codes::{self, ExitLogLevel};
 use worker_core::handle::Handle;
@@ -25,7 +29,10 @@ pub(super) struct Told {
 pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
     match outcome {
-        Outcome::Settled(exit) => tracing::debug!(?exit, "the engine has settled the run's state"),
+        Outcome::Settled(exit) => {
+            tracing::debug!(?exit, "the engine has settled the run's state");
+            finish_overlooked_cancellation(cx).await;
+        }
         Outcome::Completed => propose(cx, &proposal::completed(run)).await,
         Outcome::Failed(report) => {
             let message = exit_message(report);
@@ -34,11 +41,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
         }
         Outcome::Crashed(cause) => crash(cx, cause).await,
         Outcome::Cancelled(_) => cancel(cx, handle, told).await,
-        Outcome::Released => {
-            let due = cx.offer.flow_run.next_scheduled_start_time;
-            tracing::info!("the run was not started and goes back to Scheduled");
-            propose(cx, &proposal::scheduled(run, due)).await;
-        }
+        Outcome::Released => release(cx).await,
     }
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
         cx.api.emit(told.subject.executed(&handle.infra_id.0, code, Some(&told.submitted)));
@@ -55,14 +58,13 @@ async fn crash(cx: &RunContext, cause: &CrashCause) {
     let run = cx.offer.key.run;
     // The run's log is complete before its state says that it is over.
     cx.api.flush_logs(run).await;
-    match answer(cx, &proposal::crashed(run, message.clone())).await {
+    match ask(cx, &proposal::crashed(run, message.clone())).await {
         Some(Verdict::Accept(_)) => {
             hint_at(cx, cause);
             cx.log().info(format!("Reported flow run '{run}' as crashed: {message}"));
         }
-        // Nobody is left who could finish the cancellation.
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
-            propose(cx, &proposal::cancelled(run, Some(&state), CANCELLED)).await;
+            finish_cancellation(cx, &state).await;
         }
         Some(_) | None => {}
     }
@@ -79,6 +81,8 @@ fn hint_at(cx: &RunContext, cause: &CrashCause) {
     }
 }
 
+/// The pause between questions that must be answered.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// The message on a run whose cancellation the worker finished.
 const CANCELLED: &str = "Flow run was cancelled successfully.";
 /// The same, when nothing had been started.
@@ -87,21 +91,63 @@ const CANCELLED_BEFORE_START: &str = "Flow run cancelled by worker (no infrastru
 async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
     cx.api.flush_logs(run).await;
-    match cx.api.flow_run(run).await {
-        Ok(None) => return,
-        Ok(Some(current)) => {
-            if must_force_cancelled(current.state.as_ref()) {
-                let message = if handle.is_some() { CANCELLED } else { CANCELLED_BEFORE_START };
-                propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
-            }
-        }
-        Err(error) => {
-            tracing::debug!("the run's state could not be read back: {}", ErrorChain(&error));
-            propose(cx, &proposal::cancelled(run, None, CANCELLED)).await;
-        }
+    // Forced over whatever state the run is in, so that state is known first, however long it takes to read.
+    let Some(current) = read_back(cx).await else { return };
+    if must_force_cancelled(current.state.as_ref()) {
+        let message = if handle.is_some() { CANCELLED } else { CANCELLED_BEFORE_START };
+        propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
     }
     if let (Some(told), Some(_)) = (told, handle) {
         cx.api.emit(told.subject.cancelled());
+    }
+}
+
+/// Gives a run back that was claimed and not started, if it is still as we claimed it: since then somebody may have ended
+/// it, and the server would take Scheduled for a new try.
+async fn release(cx: &RunContext) {
+    let Some(current) = read_back(cx).await else { return };
+    match current.state_type {
+        Some(StateType::Pending) => {
+            tracing::info!("the run was not started and goes back to Scheduled");
+            let due = cx.offer.flow_run.next_scheduled_start_time;
+            propose(cx, &proposal::scheduled(cx.offer.key.run, due)).await;
+        }
+        Some(StateType::Cancelling) => {
+            let request = proposal::cancelled(cx.offer.key.run, current.state.as_ref(), CANCELLED_BEFORE_START);
+            propose(cx, &request).await;
+        }
+        _ => tracing::info!("the run was not started and is over already"),
+    }
+}
+
+/// A flow that was cancelled in its last moment ends by itself before the worker can stop it, and the server refuses its
+/// Completed. Where only the worker cancels runs, nobody else would finish that.
+async fn finish_overlooked_cancellation(cx: &RunContext) {
+    if cx.plugin.capabilities().cancels_running != CancelsRunning::Worker {
+        return;
+    }
+    if let Some(current) = read_back(cx).await
+        && current.state_type == Some(StateType::Cancelling)
+    {
+        let request = proposal::cancelled(cx.offer.key.run, current.state.as_ref(), CANCELLED);
+        propose(cx, &request).await;
+    }
+}
+
+/// The run as it is now, for as long as it takes; `None` if it was deleted, or may not be read.
+async fn read_back(cx: &RunContext) -> Option<FlowRun> {
+    loop {
+        match cx.api.flow_run(cx.offer.key.run).await {
+            Ok(current) => return current,
+            Err(error) if error.is_transient() || matches!(error.status(), Some(401 | 403)) => {
+                tracing::debug!("the run's state could not be read back, asking again: {}", ErrorChain(&error));
+                tokio::time::sleep(READ_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!("the run's state cannot be read back: {}", ErrorChain(&error));
+                return None;
+            }
+        }
     }
 }
 
@@ -161,16 +207,27 @@ fn exit_message(report: &ExitReport) -> String {
     }
 }
 
-/// Proposes what needs no answer but to have arrived.
+/// Proposes what needs no answer but to have arrived. A proposal that is refused because the run is being cancelled ends
+/// that cancellation: its infrastructure is gone, and nobody is left who else could.
 async fn propose(cx: &RunContext, request: &SetStateRequest) {
-    let verdict = answer(cx, request).await;
-    if let Some(Verdict::Abort { reason } | Verdict::Reject { reason, .. }) = verdict {
-        let reason = reason.unwrap_or_default();
-        tracing::info!(state = request.state.state_type.as_str(), "the server keeps the run's own state: {reason}");
+    match ask(cx, request).await {
+        Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
+            finish_cancellation(cx, &state).await;
+        }
+        Some(Verdict::Abort { reason } | Verdict::Reject { reason, .. }) => {
+            let reason = reason.unwrap_or_default();
+            tracing::info!(state = request.state.state_type.as_str(), "the server keeps the run's own state: {reason}");
+        }
+        Some(Verdict::Accept(_) | Verdict::Wait { .. }) | None => {}
     }
 }
 
-async fn answer(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
+async fn finish_cancellation(cx: &RunContext, current: &State) {
+    let verdict = ask(cx, &proposal::cancelled(cx.offer.key.run, Some(current), CANCELLED)).await;
+    tracing::info!(?verdict, "the run was being cancelled, and is now");
+}
+
+async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
     loop {
         match cx.api.propose(cx.offer.key.run, request, CallKind::Report).await {
             Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
@@ -189,7 +246,8 @@ async fn answer(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
 
 /// Says that the command runs, where it cannot say so itself.
 pub(super) async fn report_running(cx: &RunContext) {
-    propose(cx, &proposal::running(cx.offer.key.run)).await;
+    let verdict = ask(cx, &proposal::running(cx.offer.key.run)).await;
+    tracing::debug!(?verdict, "Running was proposed");
 }
 
 /// Stores the infrastructure's id at the API.

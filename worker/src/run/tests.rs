@@ -10,6 +10,8 @@ use fake::{Fake, Stage, state};
 use serde_json::{Value, json};
 use worker_core::machine::{Input, StopReason};
 
+use crate::run::Ended;
+
 /// Longer than anything in these tests takes on the paused clock, shorter than a hang.
 const BOUND: Duration = Duration::from_hours(10);
 
@@ -66,7 +68,7 @@ async fn c053_a_claim_that_has_to_wait_is_asked_again_with_the_same_transition()
 async fn a_refused_claim_starts_nothing_and_reports_nothing() {
     let stage = Stage::new(json!({}));
     stage.fake.will_answer("Pending", Verdict::Abort { reason: Some("no".to_owned()) });
-    stage.play(BOUND).await;
+    assert_eq!(stage.play(BOUND).await, Ended::Refused);
     assert_eq!(proposed(&stage.fake), ["Pending"]);
     assert!(stage.fake.infra_ids().is_empty());
     assert!(stage.fake.log().iter().any(|line| line.contains("Server sent an abort signal: no")));
@@ -146,14 +148,14 @@ async fn a_cancellation_that_the_engine_finished_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_cannot_be_killed_is_watched_to_its_end() {
+async fn a_run_that_cannot_be_killed_is_watched_to_its_end_and_its_cancellation_finished_then() {
     let stage = Stage::new(json!({"run_for_ms": 60_000, "kill_unsupported": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
     stage.fake.set_state_now(state(StateType::Cancelling));
     stage.tell(Input::Stop(StopReason::Cancelled)).await;
     playing.end(BOUND).await;
-    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"], "its state is left to whoever can kill it");
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"], "nobody else is left to finish it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,6 +168,36 @@ async fn a_run_cancelled_just_before_its_launch_is_not_launched() {
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
     assert!(stage.fake.infra_ids().is_empty());
     assert_eq!(last_message(&stage.fake), "Flow run cancelled by worker (no infrastructure found).");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_was_cancelled_in_its_last_moment_ends_cancelled() {
+    let stage = Stage::new(json!({"run_for_ms": 10}));
+    stage.fake.set_state_now(state(StateType::Cancelling));
+    assert_eq!(stage.play(BOUND).await, Ended::Over);
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_is_refused_because_of_a_cancellation_finishes_it() {
+    let stage = Stage::new(json!({"report_state": "worker", "run_for_ms": 10}));
+    let cancelling = Some(state(StateType::Cancelling));
+    stage.fake.will_answer("Completed", Verdict::Reject { state: cancelling, reason: None });
+    stage.play(BOUND).await;
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Running", "Completed", "Cancelled"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_claimed_and_not_started_goes_back_only_if_it_is_still_pending() {
+    for (now, last) in [(StateType::Pending, "Scheduled"), (StateType::Cancelled, "Pending")] {
+        let stage = Stage::new(json!({}));
+        stage.fake.will_answer("Pending", Verdict::Wait { delay: Duration::from_secs(60), reason: None });
+        stage.fake.set_state_now(state(now));
+        let playing = stage.start();
+        stage.tell(Input::Stop(StopReason::Shutdown)).await;
+        playing.end(BOUND).await;
+        assert_eq!(proposed(&stage.fake).last().map(String::as_str), Some(last));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ use worker_core::machine::Input;
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
 use crate::journal::{Journal, MemoryJournal};
-use crate::run::{Actor, Offer, RunContext, RunSettings, WorkerIdentity};
+use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, WorkerIdentity};
 
 const RUN: Uuid = Uuid::from_u128(1);
 const DEPLOYMENT: Uuid = Uuid::from_u128(2);
@@ -175,11 +175,11 @@ pub(super) struct Stage {
     inbox: Mutex<Option<mpsc::Sender<Input>>>,
 }
 
-pub(super) struct Playing(JoinHandle<()>);
+pub(super) struct Playing(JoinHandle<Ended>);
 
 impl Playing {
-    pub(super) async fn end(self, bound: Duration) {
-        tokio::time::timeout(bound, self.0).await.expect("the actor ends").expect("the actor does not panic");
+    pub(super) async fn end(self, bound: Duration) -> Ended {
+        tokio::time::timeout(bound, self.0).await.expect("the actor ends").expect("the actor does not panic")
     }
 }
 
@@ -194,8 +194,8 @@ impl Stage {
         }
     }
 
-    pub(super) async fn play(&self, bound: Duration) {
-        self.start().end(bound).await;
+    pub(super) async fn play(&self, bound: Duration) -> Ended {
+        self.start().end(bound).await
     }
 
     pub(super) fn start(&self) -> Playing {
@@ -229,6 +229,7 @@ impl Stage {
                 key: LaunchKey { run: RunId(RUN), claim: TransitionId(Uuid::from_u128(9)) },
                 flow_run,
                 pool: Arc::new(pool),
+                refused_before: false,
             },
             identity: Arc::new(WorkerIdentity {
                 name: "w".to_owned(),
