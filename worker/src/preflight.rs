@@ -168,14 +168,14 @@ impl Preflight {
         let mut said = false;
         let mut waits = |text: String| {
             if !said {
-                tracing::warn!("work pool '{}' has to wait: {text}", self.pool);
+                tracing::warn!("work pool '{}' is waiting for the API: {text}", self.pool);
             }
             said = true;
         };
         loop {
             let answer = match tokio::time::timeout(ONE_QUESTION, self.client.work_pool(&self.pool)).await {
                 Ok(Ok(pool)) => return Ok(Some(pool)),
-                Ok(Err(error)) if error.is_not_found() && !is_no_api(&error) => return Ok(None),
+                Ok(Err(error)) if error.is_not_found() => return Ok(None),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
@@ -202,7 +202,9 @@ impl Preflight {
         match source {
             ApiError::Unreachable(_) => Problem::Odd(PreflightError::Unreachable { url, source }),
             ApiError::Undecodable { .. } => Problem::Odd(PreflightError::NotPrefect { url, source }),
-            ApiError::Refused { .. } if is_no_api(&source) => Problem::Odd(PreflightError::NotPrefect { url, source }),
+            ApiError::Refused { .. } if source.is_unknown_path() => {
+                Problem::Odd(PreflightError::NotPrefect { url, source })
+            }
             ApiError::Refused { status: 401 | 403, .. } => Problem::Denied(PreflightError::Denied { url, source }),
             ApiError::Refused { .. } if source.is_transient() => Problem::Busy(source),
             ApiError::Refused { .. } | ApiError::Unencodable(_) => {
@@ -266,12 +268,6 @@ impl Preflight {
         }
         Ok(PluginKind::new(kind))
     }
-}
-
-/// Whether a path answered that is not the API's: the API says which pool it did not find, the server around it only that
-/// it found nothing.
-fn is_no_api(error: &ApiError) -> bool {
-    matches!(error, ApiError::Refused { status: 404, detail, .. } if detail == "Not Found")
 }
 
 /// What an unsuccessful question means at the first start.

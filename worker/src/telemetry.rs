@@ -4,17 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
+use worker_config::LogFormat;
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people on a terminal, JSON otherwise.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
+use crate::console::LogWriter;
 
 /// Starts logging. `directives` is a level or a list such as `info,worker=debug`; colours are only used on a
 /// terminal.
@@ -26,7 +18,7 @@ pub fn start(directives: &str, format: LogFormat, colors: bool) -> Result<(), tr
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter)
         .with_timer(SystemTime)
         .with_target(false)
         .with_ansi(terminal && colors);

@@ -12,8 +12,9 @@ use crate::refusal;
 use crate::request::Call;
 use crate::retry::Failure;
 
-/// Longest time that a server may ask to be left alone. Longer wishes are mistakes, and would park a report for good.
-const LONGEST_RETRY_AFTER: f64 = 3600.0;
+/// Longest time, in seconds, that a server may ask to be left alone, whatever the call. Longer wishes are mistakes of a
+/// server or a proxy; heeded, they would silence polls and heartbeats, and park reports, long after the trouble is over.
+const LONGEST_RETRY_AFTER: f64 = 300.0;
 
 /// One answer, whole.
 pub(crate) struct Answer {
@@ -92,7 +93,7 @@ mod tests {
     fn retry_after_is_seconds_within_reason() {
         assert_eq!(retry_after("2"), Some(Duration::from_secs(2)));
         assert_eq!(retry_after(" 0.5 "), Some(Duration::from_millis(500)));
-        assert_eq!(retry_after("1e300"), Some(Duration::from_hours(1)));
+        assert_eq!(retry_after("1e300"), Some(Duration::from_mins(5)));
         for odd in ["-1", "NaN", "Wed, 21 Oct 2026 07:28:00 GMT", ""] {
             assert_eq!(retry_after(odd), None, "{odd}");
         }

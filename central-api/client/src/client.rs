@@ -109,7 +109,7 @@ impl Client {
     }
 
     pub(crate) fn call(&self, kind: CallKind, method: Method, name: &'static str, path: &[&str]) -> Call {
-        Call { name, kind, method, url: endpoint(&self.shared.api_url, path), body: None }
+        Call { name, kind, method, url: endpoint(&self.shared.api_url, path), body: None, is_optional: false }
     }
 
     /// All headers of a call but the CSRF pair. Custom headers come last, so that they can replace the credentials.

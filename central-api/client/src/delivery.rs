@@ -17,6 +17,7 @@ pub(crate) struct Progress(watch::Sender<Position>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Position {
     settled: u64,
+    failing: bool,
     ended: bool,
 }
 
@@ -30,6 +31,11 @@ impl Progress {
         self.0.send_modify(|position| position.settled = position.settled.max(number));
     }
 
+    /// Whether the last delivery failed and none has succeeded since.
+    pub(crate) fn set_failing(&self, failing: bool) {
+        self.0.send_if_modified(|position| std::mem::replace(&mut position.failing, failing) != failing);
+    }
+
     /// Nothing more will be settled.
     pub(crate) fn end(&self) {
         self.0.send_modify(|position| position.ended = true);
@@ -40,6 +46,17 @@ impl Progress {
         let mut position = self.0.subscribe();
         let settled = position.wait_for(|position| position.ended || position.settled >= number);
         matches!(timeout(limit, settled).await, Ok(Ok(position)) if position.settled >= number)
+    }
+
+    /// As [`reaches`](Self::reaches), but also false as soon as deliveries fail.
+    pub(crate) async fn reaches_unless_failing(&self, number: u64, limit: Duration) -> bool {
+        let mut position = self.0.subscribe();
+        let fails = position.wait_for(|position| position.failing);
+        tokio::select! {
+            biased;
+            reached = self.reaches(number, limit) => reached,
+            _ = fails => false,
+        }
     }
 }
 
@@ -103,6 +120,13 @@ mod tests {
         assert!(!progress.reaches(4, Duration::from_secs(1)).await, "time is up");
         let (reached, ()) = tokio::join!(progress.reaches(4, Duration::from_secs(9)), async { progress.settle(5) });
         assert!(reached);
+        progress.set_failing(true);
+        assert!(progress.reaches_unless_failing(5, Duration::MAX).await, "it was made before");
+        assert!(!progress.reaches_unless_failing(6, Duration::MAX).await, "nobody waits for the end of an outage");
+        progress.set_failing(false);
+        let waits = progress.reaches_unless_failing(6, Duration::MAX);
+        let (reached, ()) = tokio::join!(waits, async { progress.set_failing(true) });
+        assert!(!reached, "an outage ends a wait that has begun");
         progress.end();
         assert!(!progress.reaches(6, Duration::MAX).await, "a queue that ended makes no progress");
     }

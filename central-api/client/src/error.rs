@@ -26,7 +26,7 @@ pub enum ApiError {
         status: u16,
         /// The API's own words, shortened. Values that we sent are not repeated in it.
         detail: String,
-        /// How long the API wants to be left alone.
+        /// How long the API wants to be left alone: 5 min at most, whatever it said.
         retry_after: Option<Duration>,
     },
     /// The request could not be turned into JSON. It was not sent.
@@ -35,17 +35,25 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Whether the API said that what was asked for does not exist. A proxy's own 404 page does not count.
-    pub const fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+    /// Whether the API said that what was asked for does not exist. A proxy's own 404 page does not count, and neither does
+    /// [an unknown path](Self::is_unknown_path).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. }) && !self.is_unknown_path()
+    }
+
+    /// Whether the server has no such path: the framework below the API answers `{"detail":"Not Found"}`, where the API
+    /// itself would say what it did not find. Either another application answers behind a load balancer or a wrong URL, or
+    /// the API is too old for the call; neither proves that anything was deleted.
+    pub fn is_unknown_path(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, detail, .. } if detail == "Not Found")
     }
 
     /// Whether the same call may well succeed later: no answer, a server error, a request to slow down, or an answer that
     /// is not the API's.
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Undecodable { .. } => true,
-            Self::Refused { status, .. } => matches!(*status, 408 | 429 | 500..),
+            Self::Refused { status, .. } => matches!(*status, 408 | 429 | 500..) || self.is_unknown_path(),
             Self::Unencodable(_) => false,
         }
     }
@@ -58,7 +66,7 @@ impl ApiError {
         }
     }
 
-    /// How long the API wants to be left alone, if it said so.
+    /// How long the API wants to be left alone, if it said so: 5 min at most.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -162,5 +170,16 @@ mod tests {
         assert_eq!(passing, [408, 429, 500, 503, 504]);
         assert!(ApiError::Undecodable { status: 404 }.is_transient(), "a proxy's page says nothing about the API");
         assert!(!ApiError::Undecodable { status: 404 }.is_not_found());
+    }
+
+    #[test]
+    fn only_the_api_itself_can_say_that_something_was_deleted() {
+        let missing = |detail: &str| ApiError::Refused { status: 404, detail: detail.to_owned(), retry_after: None };
+        for detail in ["Flow run not found", "Work pool \"p\" not found.", "not found"] {
+            let error = missing(detail);
+            assert!(error.is_not_found() && !error.is_unknown_path() && !error.is_transient(), "{detail}");
+        }
+        let error = missing("Not Found");
+        assert!(!error.is_not_found() && error.is_unknown_path() && error.is_transient());
     }
 }

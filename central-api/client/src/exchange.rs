@@ -1,10 +1,12 @@
 //! Sending a call, once and as often as its kind wants.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -12,10 +14,12 @@ use crate::csrf::CsrfPair;
 use crate::error::{ApiError, TransportError};
 use crate::headers::{CSRF_CLIENT, CSRF_TOKEN};
 use crate::request::Call;
-use crate::retry::{Failure, Policy};
+use crate::retry::{CallKind, Failure, Policy};
 
 /// Longest body that is read. A poll returns at most 200 runs with at most half a megabyte of parameters each.
 const LONGEST_BODY: usize = 128 * 1024 * 1024;
+/// A loop that waits for one answer neither polls nor shows that it is alive.
+const LONGEST_POLL: Duration = Duration::from_secs(30);
 
 impl Client {
     /// Makes a call and retries it as its kind says.
@@ -31,10 +35,23 @@ impl Client {
         let policy = Policy {
             call: call.name,
             kind: call.kind,
+            is_optional: call.is_optional,
             settings: &self.shared.retry,
             answered_before: &self.shared.answered_before,
         };
-        policy.run(|| self.attempt(&call, &decode)).await
+        let answer = policy.run(|| self.attempt(&call, &decode));
+        match call.kind {
+            CallKind::Poll => match timeout(self.longest_poll(), answer).await {
+                Ok(answer) => answer,
+                Err(elapsed) => Err(ApiError::Unreachable(TransportError::Timeout(elapsed.into()))),
+            },
+            CallKind::Read | CallKind::Claim | CallKind::Report => answer.await,
+        }
+    }
+
+    /// What a loop's call may take altogether, a new CSRF token and a second try included.
+    fn longest_poll(&self) -> Duration {
+        self.shared.request_timeout.saturating_mul(3).min(LONGEST_POLL)
     }
 
     async fn attempt<T>(

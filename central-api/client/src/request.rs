@@ -18,9 +18,15 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) body: Option<Bytes>,
+    /// Whether servers may do without this path: old ones, or ones behind a proxy that hides it.
+    pub(crate) is_optional: bool,
 }
 
 impl Call {
+    pub(crate) fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
     pub(crate) fn query(mut self, key: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(key, value);
         self

@@ -18,17 +18,20 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// For all kinds a 403 that complains of the CSRF token makes the client fetch a new one and try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// Part of a loop (poll, heartbeat, pool sync): tried once, because the loop around it is the retry.
+    /// Part of a loop (poll, heartbeat, pool sync): tried once, because the loop around it is the retry, and for three
+    /// request timeouts or 30 s at most, whichever is shorter, because the loop stands still meanwhile.
     Poll,
     /// Something that a run needs to go on: tried `1 + max_retries` times on transport errors, on 408, 429, 502, 503 and
-    /// on the configured extra statuses. A refused connection is retried only if the API answered this client before, so
-    /// that a wrong URL fails at once.
+    /// on the configured extra statuses, and when the server knows no such path, because another application may answer for
+    /// a moment. A refused connection is retried only if the API answered this client before, so that a wrong URL fails at
+    /// once.
     Read,
     /// As [`Read`](Self::Read), for a call that changes something. An answer with a 2xx status that cannot be decoded is
     /// retried too: the change may have been stored, and giving up would leave it to nobody.
     Claim,
     /// What must not be lost: tried until the API gives a definite answer, with at most 30 s between two tries. 401, 403,
-    /// any 5xx and answers that cannot be decoded are not definite: a proxy that is being changed gives all of them.
+    /// any 5xx, unknown paths and answers that cannot be decoded are not definite: a proxy that is being changed gives all
+    /// of them.
     Report,
 }
 
@@ -65,6 +68,8 @@ enum Next {
 pub(crate) struct Policy<'a> {
     pub(crate) call: &'static str,
     pub(crate) kind: CallKind,
+    /// Whether servers may do without this call's path: then that it is unknown is an answer.
+    pub(crate) is_optional: bool,
     pub(crate) settings: &'a RetrySettings,
     /// Whether the API has answered this client before.
     pub(crate) answered_before: &'a AtomicBool,
@@ -91,6 +96,7 @@ impl Policy<'_> {
             ApiError::Unreachable(_) => true,
             ApiError::Undecodable { status: 200..=299 } => report || self.kind == CallKind::Claim,
             ApiError::Undecodable { status } => report || busy(*status),
+            error if error.is_unknown_path() => !self.is_optional,
             ApiError::Refused { status, .. } => {
                 failure.csrf_rejected || busy(*status) || (report && matches!(*status, 401 | 403 | 500..))
             }

@@ -21,7 +21,8 @@ pub struct ClientSettings {
     pub custom_headers: Vec<(String, SecretString)>,
     /// Whether CSRF tokens are fetched. Never at Cloud.
     pub csrf: bool,
-    /// Longest silence of the server within one try; a whole try may take three times as long.
+    /// Longest silence of the server within one try; a whole try may take three times as long. Connecting gets 10 s of it at
+    /// most, and calls of loops ([`CallKind::Poll`](crate::CallKind::Poll)) 30 s altogether.
     pub request_timeout: Duration,
     /// Certificates.
     pub tls: TlsSettings,

@@ -11,6 +11,8 @@ use crate::tls::tls_config;
 /// close half-way.
 const IDLE_CONNECTION: Duration = Duration::from_secs(25);
 const MOST_IDLE_CONNECTIONS: usize = 8;
+/// A host that drops packets is known for that much earlier than an answer can be called late.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 /// The client of all calls.
 pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, ClientBuildError> {
@@ -19,12 +21,17 @@ pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, 
         .tls_backend_preconfigured(tls_config(&settings.tls, alpn)?)
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(MOST_IDLE_CONNECTIONS)
+        .connect_timeout(connect_timeout(settings))
         .read_timeout(settings.request_timeout)
         // Connect, write and read have the limit each. Without one for the whole, an answer that trickles, or a request
         // that nobody takes in, would hold its caller for ever.
-        .timeout(settings.request_timeout * 3);
+        .timeout(settings.request_timeout.saturating_mul(3));
     let builder = if settings.http2 { builder } else { builder.http1_only() };
     builder.build().map_err(ClientBuildError::Http)
+}
+
+fn connect_timeout(settings: &ClientSettings) -> Duration {
+    settings.request_timeout.min(LONGEST_CONNECT)
 }
 
 /// The client of websocket upgrades: HTTP/1.1 only, no pool, and no limit that would end an upgraded connection.
@@ -32,6 +39,7 @@ pub(crate) fn upgrade_client(settings: &ClientSettings) -> Result<reqwest::Clien
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls_config(&settings.tls, &[b"http/1.1"])?)
         .pool_max_idle_per_host(0)
+        .connect_timeout(connect_timeout(settings))
         .http1_only()
         .build()
         .map_err(ClientBuildError::Http)

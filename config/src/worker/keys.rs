@@ -130,8 +130,7 @@ pub(crate) const STATE_DIR: Key = Key {
 };
 pub(crate) const LOG_FORMAT: Key = Key {
     default: Some("\"auto\""),
-    doc: "Form of the daemon's own log: `human` for a terminal, `json` with one object per line, `auto` to choose by whether \
-          the output is a terminal.",
+    doc: "Form of the daemon's own log: `human`, or `json` with one object per line. `auto`: human, with colours on a terminal.",
     ..key("log.format", "WORKER_LOG_FORMAT", KeyKind::Choice(LOG_FORMATS))
 };
 pub(crate) const LOG_LEVEL: Key = Key {

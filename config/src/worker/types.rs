@@ -55,7 +55,7 @@ pub struct LogSettings {
 /// Form of the daemon's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// By whether the output is a terminal.
+    /// For people, with colours on a terminal.
     Auto,
     /// For people.
     Human,

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Args;
-use worker_config::{LogFormat, Override, OverrideValue, Settings};
+use worker_config::{Override, OverrideValue, Settings};
 
 use super::daemon_plan::daemon_plan;
 use super::settings::Source;
@@ -87,14 +87,16 @@ impl StartArgs {
 
 /// Starts the daemon and stays until it ends.
 pub(super) fn run(args: &StartArgs, from: &Source) -> ExitCode {
-    match start(args, from) {
+    let code = match start(args, from) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Complaint::Said) => ExitCode::FAILURE,
         Err(Complaint::Text(text)) => {
             console::complaint(&format!("error: {text}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    console::finish();
+    code
 }
 
 /// Why nothing was started, or why it ended.
@@ -159,13 +161,9 @@ fn ask_for_pool() -> Option<String> {
 }
 
 fn start_log(settings: &Settings) -> Result<(), Complaint> {
-    let format = match settings.worker.log.format {
-        LogFormat::Auto => telemetry::LogFormat::Auto,
-        LogFormat::Human => telemetry::LogFormat::Human,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
+    console::start().map_err(|error| Complaint::Text(format!("the output threads cannot be started: {error}")))?;
     let level = settings.worker.log.level.clone().unwrap_or_else(|| prefect_level(settings));
-    telemetry::start(&level, format, settings.prefect.logging.colors).map_err(|error| {
+    telemetry::start(&level, settings.worker.log.format, settings.prefect.logging.colors).map_err(|error| {
         Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
     })
 }

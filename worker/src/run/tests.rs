@@ -191,7 +191,7 @@ async fn a_result_that_is_refused_because_of_a_cancellation_finishes_it() {
 async fn a_run_that_was_claimed_and_not_started_goes_back_only_if_it_is_still_pending() {
     for (now, last) in [(StateType::Pending, "Scheduled"), (StateType::Cancelled, "Pending")] {
         let stage = Stage::new(json!({}));
-        stage.fake.will_answer("Pending", Verdict::Wait { delay: Duration::from_secs(60), reason: None });
+        stage.fake.will_answer("Pending", Verdict::Wait { delay: Duration::from_mins(1), reason: None });
         stage.fake.set_state_now(state(now));
         let playing = stage.start();
         stage.tell(Input::Stop(StopReason::Shutdown)).await;

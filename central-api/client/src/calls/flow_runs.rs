@@ -51,6 +51,6 @@ impl Client {
     pub async fn update_labels(&self, id: RunId, labels: &LabelsUpdate) -> Result<(), ApiError> {
         let id = id.to_string();
         let call = self.call(CallKind::Claim, Method::PATCH, "label a flow run", &["flow_runs", &id, "labels"]);
-        self.exchange(call.json(labels)?, nothing).await
+        self.exchange(call.optional().json(labels)?, nothing).await
     }
 }

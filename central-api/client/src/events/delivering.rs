@@ -227,7 +227,7 @@ impl Delivery {
                 tracing::warn!(%error, "the API does not take an event; it is dropped");
                 self.give_up(last);
             }
-            Err(error) if !error.is_transient() => {
+            Err(error) if !error.is_transient() || error.is_unknown_path() => {
                 tracing::warn!(%error, "the API takes no events; none are sent any more");
                 self.way = Way::Nowhere;
             }

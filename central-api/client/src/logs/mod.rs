@@ -94,19 +94,17 @@ impl LogShipper {
     pub async fn flush(&self, limit: Duration) -> bool {
         let Some(shared) = &self.0 else { return true };
         let last = shared.queue().flush_all();
-        Self::settled(shared, last, limit).await
+        shared.wake.notify_one();
+        shared.progress.reaches(last, limit).await
     }
 
-    /// As [`flush`](Self::flush), for the lines of one run, and for 5 s at most.
+    /// As [`flush`](Self::flush), for the lines of one run, and for 5 s at most. Does not wait while deliveries fail: an
+    /// API that takes no logs must not hold up the end of every run.
     pub async fn flush_run(&self, run: RunId) -> bool {
         let Some(shared) = &self.0 else { return true };
         let last = shared.queue().flush_run(run);
-        Self::settled(shared, last, RUN_FLUSH).await
-    }
-
-    async fn settled(shared: &Shared, last: u64, limit: Duration) -> bool {
         shared.wake.notify_one();
-        shared.progress.reaches(last, limit).await
+        shared.progress.reaches_unless_failing(last, RUN_FLUSH).await
     }
 }
 

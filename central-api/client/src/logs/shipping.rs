@@ -63,6 +63,7 @@ impl Shipping {
                 Err(error) if is_about_content(&error) => self.refused(lines, &error),
                 Err(error) => {
                     self.outage.failed(&error);
+                    self.shared.progress.set_failing(true);
                     let usual = self.backoff.next_delay();
                     let jitter = self.client.shared.retry.jitter_factor;
                     let delay = error.retry_after().map_or(usual, |minimum| at_least(minimum, jitter));
@@ -97,6 +98,7 @@ impl Shipping {
 
     fn delivered(&mut self, lines: usize) {
         self.outage.over();
+        self.shared.progress.set_failing(false);
         self.backoff.reset();
         self.refusals = 0;
         self.most_lines = self.most_lines.saturating_mul(2);
@@ -106,6 +108,7 @@ impl Shipping {
 
     fn refused(&mut self, lines: usize, error: &ApiError) {
         self.refusals += 1;
+        self.shared.progress.set_failing(false);
         if lines > 1 && self.refusals < MOST_HALVINGS {
             self.most_lines = lines / 2;
             return;

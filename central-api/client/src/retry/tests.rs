@@ -9,6 +9,10 @@ fn refused(status: u16) -> Failure {
     ApiError::Refused { status, detail: "no".to_owned(), retry_after: None }.into()
 }
 
+fn unknown_path() -> Failure {
+    ApiError::Refused { status: 404, detail: "Not Found".to_owned(), retry_after: None }.into()
+}
+
 fn connection_refused() -> Failure {
     TransportError::Connect("refused".into()).into()
 }
@@ -19,9 +23,18 @@ async fn play(
     answered_before: bool,
     script: impl IntoIterator<Item = Failure>,
 ) -> (usize, f64, Result<(), ApiError>) {
+    play_call(kind, false, answered_before, script).await
+}
+
+async fn play_call(
+    kind: CallKind,
+    is_optional: bool,
+    answered_before: bool,
+    script: impl IntoIterator<Item = Failure>,
+) -> (usize, f64, Result<(), ApiError>) {
     let settings = RetrySettings { jitter_factor: 0.0, extra_codes: vec![418], ..RetrySettings::default() };
     let answered_before = AtomicBool::new(answered_before);
-    let policy = Policy { call: "test", kind, settings: &settings, answered_before: &answered_before };
+    let policy = Policy { call: "test", kind, is_optional, settings: &settings, answered_before: &answered_before };
     let script: RefCell<VecDeque<Failure>> = RefCell::new(script.into_iter().collect());
     let tries = RefCell::new(0);
     let began = Instant::now();
@@ -116,15 +129,32 @@ async fn a_report_outlives_an_outage_of_hours_and_ends_on_a_definite_answer() {
     script.push(ApiError::Undecodable { status: 200 }.into());
     script.push(ApiError::Undecodable { status: 404 }.into());
     script.push(refused(401));
+    script.push(unknown_path());
     script.push(refused(404));
     let (tries, waited, result) = play(CallKind::Report, false, script).await;
     assert!(result.unwrap_err().is_not_found());
-    assert_eq!(tries, 304);
-    assert!(waited < 304.0 * 30.0, "never more than 30 s between two tries");
+    assert_eq!(tries, 305);
+    assert!(waited < 305.0 * 30.0, "never more than 30 s between two tries");
     for status in [400, 409, 422] {
         let (tries, _, result) = play(CallKind::Report, true, [refused(status)]).await;
         assert_eq!((tries, result.is_err()), (1, true), "{status} is definite");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_path_is_retried_unless_servers_may_do_without_it() {
+    for kind in [CallKind::Read, CallKind::Claim] {
+        let (tries, _, result) = play(kind, true, [unknown_path(), unknown_path()]).await;
+        assert_eq!((tries, result.is_ok()), (3, true), "{kind:?}");
+        let (tries, _, result) = play(kind, true, repeat(9, unknown_path)).await;
+        assert_eq!((tries, result.unwrap_err().is_unknown_path()), (6, true), "{kind:?}");
+        let (tries, _, result) = play(kind, true, [refused(404)]).await;
+        assert_eq!((tries, result.unwrap_err().is_not_found()), (1, true), "{kind:?}");
+    }
+    let (tries, _, result) = play_call(CallKind::Claim, true, true, [unknown_path()]).await;
+    assert_eq!((tries, result.unwrap_err().is_unknown_path()), (1, true), "an old server has no labels");
+    let (tries, _, result) = play_call(CallKind::Claim, true, true, [refused(503)]).await;
+    assert_eq!((tries, result.is_ok()), (2, true), "a busy server does");
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,6 +111,14 @@ async fn runs_and_what_they_are_made_from_are_read_and_changed() {
 }
 
 #[tokio::test]
+async fn an_old_server_that_knows_no_labels_is_asked_once() {
+    let server = Server::replying([Reply::json(404, &json!({ "detail": "Not Found" }))]).await;
+    let error = server.client().update_labels(RunId(Uuid::nil()), &Map::new()).await.unwrap_err();
+    assert!(error.is_unknown_path(), "{error:?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn blocks_come_with_their_secrets_and_a_missing_variable_is_none() {
     let block = json!({ "id": RUN, "name": "b", "data": { "value": "secret" } });
     let missing = Reply::json(404, &json!({ "detail": "Variable not found" }));

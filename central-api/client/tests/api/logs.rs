@@ -97,6 +97,30 @@ async fn lines_outlive_an_outage_and_stay_in_order() {
     assert_eq!(delivered, ["one", "two"]);
 }
 
+#[tokio::test]
+async fn the_end_of_a_run_does_not_wait_for_logs_while_none_are_delivered() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let create = {
+        let is_up = Arc::clone(&is_up);
+        move || async move {
+            if is_up.load(Ordering::SeqCst) { StatusCode::CREATED } else { StatusCode::SERVICE_UNAVAILABLE }
+        }
+    };
+    let server = Server::routed(Router::new().route("/logs/", post(create))).await;
+    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new());
+    logs.log(line(run(1), "one"));
+    // The first delivery fails at once, and the next is tried 2 s later: whoever waited would wait longer than this.
+    let began = std::time::Instant::now();
+    assert!(!logs.flush_run(run(1)).await);
+    assert!(!logs.flush_run(run(1)).await);
+    assert!(began.elapsed() < std::time::Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(logs.flush_run(run(2)).await, "nothing of it waits");
+    is_up.store(true, Ordering::SeqCst);
+    assert!(logs.flush(BOUND).await);
+    logs.log(line(run(1), "two"));
+    assert!(logs.flush_run(run(1)).await, "the outage is over");
+}
+
 /// A server that refuses a batch with the word "odd" in it, as the real one refuses a batch for one line.
 async fn picky_server() -> Server {
     let create = |body: Bytes| async move {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use central_api_client::{ApiError, CallKind, Client, TransportError, Verdict};
 use central_api_wire::flow_run::ScheduledRunsRequest;
 use central_api_wire::state::{SetStateRequest, StateDetails, StateProposal, StateType};
@@ -92,12 +94,13 @@ async fn a_report_is_repeated_until_the_api_itself_answers() {
         Reply::json(504, &json!({ "detail": "slow" })).at_once(),
         unauthorized.at_once(),
         Reply::json(404, &json!({ "message": "no Route matched" })).at_once(),
+        Reply::json(404, &json!({ "detail": "Not Found" })).at_once(),
         accepted(),
     ])
     .await;
     let verdict = server.client().set_state(RunId(Uuid::nil()), &proposal(), CallKind::Report).await.unwrap();
     assert!(matches!(verdict, Verdict::Accept(_)));
-    assert_eq!(server.requests().len(), 7);
+    assert_eq!(server.requests().len(), 8);
 }
 
 #[tokio::test]
@@ -121,7 +124,7 @@ async fn a_poll_is_tried_once_and_its_error_says_when_to_come_again() {
     let busy = Reply::json(429, &json!({ "detail": "slow down" })).header("retry-after", "7.5");
     let server = Server::replying([busy]).await;
     let error = server.client().scheduled_runs("p", &ScheduledRunsRequest::default()).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(std::time::Duration::from_millis(7500)));
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(7500)));
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -131,8 +134,24 @@ async fn an_answer_that_never_ends_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api", listener.local_addr().unwrap()).parse().unwrap();
     let mut settings = settings(url);
-    settings.request_timeout = std::time::Duration::from_millis(50);
+    settings.request_timeout = Duration::from_millis(50);
     settings.retry.max_retries = 0;
-    let error = Client::new(settings).unwrap().server_version().await.unwrap_err();
+    let client = Client::new(settings).unwrap();
+    let error = client.server_version().await.unwrap_err();
     assert!(matches!(error, ApiError::Unreachable(TransportError::Timeout(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_poll_is_given_up_before_its_loop_stands_still_for_long() {
+    let server = Server::routed(axum::Router::new().fallback(std::future::pending::<()>)).await;
+    let mut settings = settings(server.url());
+    settings.request_timeout = Duration::from_mins(1);
+    let client = Client::new(settings).unwrap();
+    let poll = tokio::spawn(async move { client.work_pool("p").await });
+    server.requests_until(|requests| requests.len() == 1).await;
+    tokio::time::pause();
+    let paused = tokio::time::Instant::now();
+    let error = poll.await.unwrap().unwrap_err();
+    assert!(matches!(error, ApiError::Unreachable(TransportError::Timeout(_))), "{error:?}");
+    assert!(paused.elapsed() <= Duration::from_secs(31), "{:?}", paused.elapsed());
 }
