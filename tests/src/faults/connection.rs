@@ -90,6 +90,7 @@ async fn handle(client: Arc<Client>, request: Request<Incoming>) -> Result<Reply
         Some(Fault::Reset) => None,
         Some(Fault::BlackHole) => std::future::pending().await,
         Some(Fault::Answer(answer)) => Some(own_reply(answer)),
+        Some(Fault::Maintenance) => Some(maintenance_reply()),
         Some(Fault::RefuseUpgrade) => Some(bare_reply(StatusCode::FORBIDDEN)),
         Some(Fault::LoseReply) => {
             lose_reply(&client, request).await;
@@ -141,6 +142,12 @@ fn own_reply(answer: Answer) -> Reply {
     if let Some(after) = answer.retry_after.and_then(|after| HeaderValue::from_str(&after).ok()) {
         reply.headers_mut().insert(RETRY_AFTER, after);
     }
+    reply
+}
+
+fn maintenance_reply() -> Reply {
+    let mut reply = own_reply(Answer::error(503, None));
+    reply.headers_mut().insert("prefect-maintenance", HeaderValue::from_static("true"));
     reply
 }
 

@@ -69,6 +69,8 @@ pub enum Fault {
     Delay(Duration),
     /// The proxy answers; the request does not reach the server.
     Answer(Answer),
+    /// The proxy answers 503 and says that the server is being maintained; clients do not count such a try.
+    Maintenance,
     /// The server carries out the request, and the connection is reset instead of its answer.
     LoseReply,
     /// The upgrade to a websocket is refused with 403; other requests pass.
@@ -80,17 +82,12 @@ impl Fault {
     ///
     /// A number that is no status stands for 500.
     pub fn status(status: u16) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = format!("{{\"detail\":\"{}\"}}", status.canonical_reason().unwrap_or("Error"));
-        Self::Answer(Answer { status, content_type: "application/json", retry_after: None, body })
+        Self::Answer(Answer::error(status, None))
     }
 
     /// The same with `Retry-After`, in seconds as the header has it.
     pub fn status_retry_after(status: u16, retry_after: &str) -> Self {
-        match Self::status(status) {
-            Self::Answer(answer) => Self::Answer(Answer { retry_after: Some(retry_after.to_owned()), ..answer }),
-            other @ (Self::Reset | Self::BlackHole | Self::Delay(_) | Self::LoseReply | Self::RefuseUpgrade) => other,
-        }
+        Self::Answer(Answer::error(status, Some(retry_after.to_owned())))
     }
 
     /// A page of HTML with status 200: what a login portal or a misrouted load balancer answers.
@@ -115,4 +112,12 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// Its body.
     pub body: String,
+}
+
+impl Answer {
+    pub(super) fn error(status: u16, retry_after: Option<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = format!("{{\"detail\":\"{}\"}}", status.canonical_reason().unwrap_or("Error"));
+        Self { status, content_type: "application/json", retry_after, body }
+    }
 }

@@ -87,6 +87,12 @@ async fn the_proxy_answers_in_the_servers_place() {
     proxy.add(Rule::on("/api/health", Fault::status_retry_after(429, "2")).times(1));
     let limited = caller.request(Method::GET, "/health").send().await.unwrap();
     assert_eq!((limited.status().as_u16(), limited.headers()["retry-after"].to_str().unwrap()), (429, "2"));
+    proxy.add(Rule::on("/api/health", Fault::Maintenance).times(1));
+    let maintained = caller.request(Method::GET, "/health").send().await.unwrap();
+    assert_eq!(
+        (maintained.status().as_u16(), &maintained.headers()["prefect-maintenance"]),
+        (503, &"true".parse().unwrap())
+    );
     proxy.add(Rule::on("/api/health", Fault::html()).times(1));
     let portal = caller.request(Method::GET, "/health").send().await.unwrap();
     assert_eq!((portal.status().as_u16(), portal.headers()["content-type"].to_str().unwrap()), (200, "text/html"));

@@ -113,8 +113,8 @@ const HEAD: &str = "<!-- Made by `cargo run -p worker-tests --example conformanc
 # Conformance
 
 What Prefect's own worker does on the wire and with its runs, item by item, and the tests that hold this worker to it.
-Tests named `c…` run on an API in memory that follows the server's rules; the lanes `real_server_…` repeat many of them on
-a real Prefect server.
+Tests named `c…` run on an API in memory that follows the server's rules; those of the folder `scenarios` mostly run again on
+a real Prefect server, in the lanes of `real_server.rs`.
 
 | # | area | a worker … | tests |
 | --: | --- | --- | --- |

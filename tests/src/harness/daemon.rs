@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -113,8 +113,7 @@ impl DaemonSpec {
             .current_dir(at("cwd"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the built worker can be started");
         let stdout = child.stdout.take().expect("standard output is a pipe");
         let stderr = child.stderr.take().expect("standard error is a pipe");
@@ -255,8 +254,6 @@ impl Drop for Daemon {
             eprintln!("--- standard output of the daemon\n{}", self.stdout.tail());
             eprintln!("--- standard error of the daemon\n{}", self.stderr.tail());
         }
-        // Both may be gone already.
-        kill_process_group(self.as_pid(), Signal::KILL).unwrap_or_default();
         processes::kill_with_environment(&self.mark());
     }
 }

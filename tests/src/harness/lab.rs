@@ -1,5 +1,6 @@
 //! A place for scenarios: an API, and pools in it that nobody else uses.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use worker_core::ids::{DeploymentId, FlowId, RunId};
 use super::daemon::DaemonSpec;
 use super::rest::Rest;
 use super::specs::{DeploymentSpec, RunSpec};
-use super::wait::{PATIENT, SOON, until};
+use super::wait::{PATIENT, SOON, until_every};
 
 /// An API and what is needed to use it.
 #[derive(Clone, Debug)]
@@ -22,18 +23,21 @@ pub struct Lab {
     pub api: Rest,
     /// Bound for what this API takes part in.
     pub patience: Duration,
+    /// Time between two looks at it.
+    pause: Duration,
     made: Arc<AtomicU32>,
 }
 
 impl Lab {
     /// A place around the test API.
     pub fn new(api_url: &str) -> Self {
-        Self { api: Rest::new(api_url), patience: SOON, made: Arc::default() }
+        Self { api: Rest::new(api_url), patience: SOON, pause: Duration::from_millis(20), made: Arc::default() }
     }
 
-    /// A place around a real server. With a database that is a file, it can be blocked by its own writers for a minute.
+    /// A place around a real server. With a database that is a file, it can be blocked by its own writers for a minute,
+    /// and being asked too often is what it spends its time on.
     pub fn on_server(api_url: &str) -> Self {
-        Self { patience: PATIENT, ..Self::new(api_url) }
+        Self { patience: PATIENT, pause: Duration::from_millis(200), ..Self::new(api_url) }
     }
 
     /// `worker start` against this API.
@@ -64,6 +68,11 @@ impl Lab {
         LabPool { lab: self.clone(), name: name.to_owned(), flow }
     }
 
+    /// Looks at the API again and again until there is something to return.
+    pub async fn until<T>(&self, what: impl Display, look: impl AsyncFnMut() -> Option<T>) -> T {
+        until_every(self.pause, self.patience, what, look).await
+    }
+
     /// The run, which must exist.
     pub async fn run(&self, id: RunId) -> FlowRun {
         self.api.run(id).await.unwrap_or_else(|| panic!("run {id} is gone"))
@@ -77,7 +86,7 @@ impl Lab {
     /// The same with another bound.
     pub async fn reaches_within(&self, id: RunId, state_type: StateType, bound: Duration) -> State {
         let what = format!("run {id} to be {state_type}");
-        until(bound, what, async || {
+        until_every(self.pause, bound, what, async || {
             let run = self.run(id).await;
             let state = run.state.filter(|state| state.state_type == state_type);
             let other = run.state_type.filter(|other| other.is_terminal() && *other != state_type);
@@ -90,7 +99,10 @@ impl Lab {
     /// Waits until a run is in an end state and returns the state.
     pub async fn ends(&self, id: RunId, bound: Duration) -> State {
         let what = format!("run {id} to end");
-        until(bound, what, async || self.run(id).await.state.filter(|state| state.state_type.is_terminal())).await
+        until_every(self.pause, bound, what, async || {
+            self.run(id).await.state.filter(|state| state.state_type.is_terminal())
+        })
+        .await
     }
 
     /// The names of all states of a run, oldest first.
@@ -105,7 +117,7 @@ impl Lab {
 
     /// Waits for a line of a run's log that holds `text`.
     pub async fn logged(&self, id: RunId, text: &str) -> LogLine {
-        until(self.patience, format!("{text:?} in the log of run {id}"), async || {
+        self.until(format!("{text:?} in the log of run {id}"), async || {
             self.api.logs(id).await.into_iter().find(|line| line.message.contains(text))
         })
         .await
@@ -113,7 +125,7 @@ impl Lab {
 
     /// Waits until the worker has announced the end of a run's infrastructure.
     pub async fn executed(&self, id: RunId) -> central_api_wire::event::Event {
-        until(self.patience, format!("the executed event of run {id}"), async || {
+        self.until(format!("the executed event of run {id}"), async || {
             self.api.events("prefect.worker.executed-flow-run", &run_resource(id)).await.pop()
         })
         .await
@@ -193,11 +205,13 @@ impl LabPool {
         let mut last = self.lab.api.last_polled(&self.name, queue).await;
         // The first one seen may have begun before.
         for _ in 0..=times {
-            last = until(self.lab.patience, format!("a poll of {}/{queue}", self.name), async || {
-                let polled = self.lab.api.last_polled(&self.name, queue).await;
-                (polled > last).then_some(polled)
-            })
-            .await;
+            last = self
+                .lab
+                .until(format!("a poll of {}/{queue}", self.name), async || {
+                    let polled = self.lab.api.last_polled(&self.name, queue).await;
+                    (polled > last).then_some(polled)
+                })
+                .await;
         }
     }
 }

@@ -5,13 +5,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::binary::python_program;
 use super::output::Output;
+use super::processes;
 use super::rest::Rest;
 use super::wait::{PATIENT, until};
 
@@ -21,6 +21,9 @@ const RESET_SIGNALS: &str = "import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])";
+
+/// The variable that marks a server and all that comes of it.
+const MARK: &str = "PREFECT_SERVER_UNDER_TEST_HOME";
 
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl PrefectServer {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home.path())
+            .env(MARK, home.path())
             .env("PREFECT_HOME", home.path().join("prefect"))
             .env("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
             .env("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL", "0.5")
@@ -52,7 +56,6 @@ impl PrefectServer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .process_group(0)
             .spawn()
             .expect("the locked Python environment can be started");
         let stderr = child.stderr.take().expect("standard error is a pipe");
@@ -86,11 +89,7 @@ impl PrefectServer {
 
 impl Drop for PrefectServer {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended by itself.
-            kill_process_group(pid, Signal::KILL).unwrap_or_default();
-        }
+        processes::kill_with_environment(&format!("{MARK}={}", self.home.path().display()));
     }
 }
 

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use uuid::Uuid;
 use worker_core::ids::{DeploymentId, FlowId, RunId};
 
 use super::specs::{DeploymentSpec, RunSpec};
@@ -78,6 +79,12 @@ impl Rest {
         decoded(&format!("POST {path} {body}"), status, &answer)
     }
 
+    /// Makes something with a name. "Exists already" is the answer to a repeat whose first answer did not come in time.
+    async fn create(&self, path: &str, body: &Value) {
+        let (status, answer) = self.call(Method::POST, path, Some(body)).await;
+        assert!(status.is_success() || status == StatusCode::CONFLICT, "POST {path}: {status} {answer}");
+    }
+
     async fn change(&self, method: Method, path: &str, body: Option<Value>) {
         let (status, answer) = self.call(method.clone(), path, body.as_ref()).await;
         assert!(status.is_success(), "{method} {path}: {status} {answer}");
@@ -112,7 +119,7 @@ impl Rest {
     /// Makes a work pool.
     pub async fn create_pool(&self, name: &str, pool_type: &str, template: Map<String, Value>) {
         let body = json!({"name": name, "type": pool_type, "base_job_template": template});
-        let _created: Value = self.post("/work_pools/", body).await;
+        self.create("/work_pools/", &body).await;
     }
 
     /// A work pool; `None` if there is none of that name.
@@ -128,7 +135,7 @@ impl Rest {
     /// Makes a queue.
     pub async fn create_queue(&self, pool: &str, name: &str, priority: u32) {
         let body = json!({"name": name, "priority": priority});
-        let _created: Value = self.post(&format!("/work_pools/{}/queues", segment(pool)), body).await;
+        self.create(&format!("/work_pools/{}/queues", segment(pool)), &body).await;
     }
 
     /// Changes fields of a queue.
@@ -180,7 +187,9 @@ impl Rest {
     /// Makes a run.
     pub async fn create_run(&self, deployment: DeploymentId, spec: RunSpec) -> RunId {
         let due = spec.due.unwrap_or_else(Timestamp::now);
+        // A call whose answer does not come in time is repeated, and must not make a second run.
         let body = json!({
+            "idempotency_key": Uuid::new_v4(),
             "job_variables": spec.job_variables, "parameters": spec.parameters, "tags": spec.tags,
             "state": {"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": due}},
         });

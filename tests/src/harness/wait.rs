@@ -14,13 +14,23 @@ pub const PATIENT: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Looks again and again until there is something to return.
-pub async fn until<T>(bound: Duration, what: impl Display, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(bound: Duration, what: impl Display, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_every(LOOK_AGAIN, bound, what, look).await
+}
+
+/// The same for a condition that costs somebody else something to look at.
+pub(super) async fn until_every<T>(
+    pause: Duration,
+    bound: Duration,
+    what: impl Display,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + bound;
     loop {
         if let Some(found) = look().await {
             return found;
         }
         assert!(Instant::now() < deadline, "waited {} s in vain for {what}", bound.as_secs());
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(pause).await;
     }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn c085_a_cancelled_run_is_terminated_then_killed_and_reported(
     assert_eq!(state.message.as_deref(), Some("Flow run was cancelled successfully."));
     assert_eq!(marks.made(), ["started", "asked"]);
     assert_eq!(lab.history(run).await[3..], ["Running", "Cancelling", "Cancelled"]);
-    until(SOON, "the event", async || {
+    lab.until("the event", async || {
         lab.api.events("prefect.runner.cancelled-flow-run", &run_resource(run)).await.pop()
     })
     .await;
@@ -31,7 +31,7 @@ pub(crate) async fn a_pending_run_with_a_process_is_killed_and_cancelled(lab: &L
     let run = pool.run(pool.engine(&marks.endless_command()).await).await;
     let daemon = pool.daemon().started().await;
     marks.count(1).await;
-    until(SOON, "infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
+    lab.until("infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
     lab.cancel(run).await;
     lab.reaches(run, StateType::Cancelled).await;
     assert_eq!(lab.history(run).await, ["Scheduled", "Pending", "Submitting", "Cancelling", "Cancelled"]);
@@ -67,7 +67,7 @@ pub(crate) async fn c123_a_resumed_run_is_submitted_like_a_new_one(lab: &Lab) {
     let run = pool.run(pool.engine(&marks.held_command(0)).await).await;
     let _daemon = pool.daemon().started().await;
     marks.count(1).await;
-    let first = until(SOON, "infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
+    let first = lab.until("infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
     lab.api.set_state(run, json!({"type": "RUNNING"}), false).await;
     let details = json!({"pause_reschedule": true, "pause_key": "1"});
     lab.api.set_state(run, json!({"type": "PAUSED", "name": "Suspended", "state_details": details}), false).await;
@@ -78,7 +78,7 @@ pub(crate) async fn c123_a_resumed_run_is_submitted_like_a_new_one(lab: &Lab) {
     lab.api.resume(run).await;
     marks.count(2).await;
     let second = async || lab.run(run).await.infrastructure_pid.filter(|pid| *pid != first);
-    until(SOON, "another infrastructure_pid", second).await;
+    lab.until("another infrastructure_pid", second).await;
     assert_eq!(lab.history(run).await[5..], ["Resuming", "Pending", "Submitting"]);
 }
 

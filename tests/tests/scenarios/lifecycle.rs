@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Map, json};
 use worker_tests::api::model::{CleanupProgress, CleanupRequest};
 use worker_tests::api::store::Tables;
-use worker_tests::harness::{DaemonSpec, Lab, SOON, process_template, until};
+use worker_tests::harness::{DaemonSpec, Lab, SOON, process_template};
 
 use crate::in_memory::{InMemory, PROMPT, channel_path, heartbeat_path, poll_path};
 use crate::marks::Marks;
@@ -23,9 +23,9 @@ async fn c001_without_an_api_address_the_worker_refuses_to_start() {
 pub(crate) async fn c014_a_missing_pool_is_created_with_type_and_template(lab: &Lab) {
     let name = lab.fresh_name("made-by-the-worker");
     let _daemon = lab.daemon().pool(&name).args(["--type", "process"]).started().await;
-    let pool = until(SOON, "the pool", async || lab.api.pool(&name).await).await;
+    let pool = lab.until("the pool", async || lab.api.pool(&name).await).await;
     assert_eq!(pool.pool_type, "process");
-    until(SOON, "its template", async || {
+    lab.until("its template", async || {
         let pool = lab.api.pool(&name).await?;
         pool.base_job_template.get("job_configuration")?.get("command").cloned()
     })
@@ -43,7 +43,7 @@ pub(crate) async fn a_missing_pool_is_created_with_the_template_that_was_given(l
     fs_err::write(&file, serde_json::to_vec(&template).unwrap()).unwrap();
     let daemon = lab.daemon().pool(&name).args(["--type", "process", "--base-job-template"]).arg(&file);
     let _daemon = daemon.started().await;
-    until(SOON, "the pool", async || lab.api.pool(&name).await.filter(|pool| pool.base_job_template == template)).await;
+    lab.until("the pool", async || lab.api.pool(&name).await.filter(|pool| pool.base_job_template == template)).await;
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ pub(crate) async fn c017_an_empty_template_is_filled_and_another_is_left_alone(l
     template["variables"]["properties"]["env"]["default"] = json!({"OWN": "1"});
     let own = lab.pool_with(template.clone()).await;
     let _daemon = empty.daemon().pool(&own.name).started().await;
-    until(SOON, "the template", async || {
+    lab.until("the template", async || {
         lab.api.pool(&empty.name).await?.base_job_template.get("job_configuration")?.get("command").cloned()
     })
     .await;
@@ -190,7 +190,7 @@ pub(crate) async fn c036_started_and_stopped_events_name_worker_and_pool(lab: &L
     let mut daemon = pool.daemon().name(&name).started().await;
     let resource = format!("prefect.worker.process.{}", name.to_lowercase().replace(' ', "-"));
     let event = async |which: &str| {
-        until(lab.patience, format!("the {which} event"), async || lab.api.events(which, &resource).await.pop()).await
+        lab.until(format!("the {which} event"), async || lab.api.events(which, &resource).await.pop()).await
     };
     let started = event("prefect.worker.started").await;
     assert!(daemon.stop().await.success());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
-use worker_tests::harness::{SOON, until};
+use worker_tests::harness::{PATIENT, until};
 
 /// The time of a file lags behind the clock by up to a tick of the kernel.
 const FILE_TIME: SignedDuration = SignedDuration::from_millis(10);
@@ -65,7 +65,7 @@ impl Marks {
 
     /// Waits for a number of marks.
     pub(crate) async fn count(&self, wanted: usize) {
-        until(SOON, format!("{wanted} marks"), async || (self.made().len() >= wanted).then_some(())).await;
+        until(PATIENT, format!("{wanted} marks"), async || (self.made().len() >= wanted).then_some(())).await;
     }
 
     /// When the only mark was made, at the latest.

@@ -149,10 +149,13 @@ pub(crate) async fn c050_nothing_is_started_from_a_paused_pool_or_queue(lab: &La
 pub(crate) async fn c055_of_two_workers_exactly_one_starts_a_run(lab: &Lab) {
     let (pool, marks) = (lab.pool().await, Marks::new());
     let deployment = pool.command(&marks.command("ran")).await;
-    let _workers = [pool.daemon().started().await, pool.daemon().started().await];
     let mut runs = Vec::new();
     for _ in 0..6 {
         runs.push(pool.run(deployment).await);
+    }
+    let workers = [pool.daemon().spawn(), pool.daemon().spawn()];
+    for worker in &workers {
+        worker.stdout.wait_for(" started!", SOON).await;
     }
     for run in runs {
         lab.reaches(run, StateType::Completed).await;

@@ -3,10 +3,10 @@
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
-use crate::{bad_input, cancellation, lifecycle, polling, process, submission};
+use crate::{bad_input, cancellation, faults, lifecycle, polling, process, sdk, submission};
 
 #[tokio::test]
-async fn real_server_polling() {
+async fn polling_and_slots() {
     let server = PrefectServer::start().await;
     let lab = &Lab::on_server(server.rest.api_url());
     lane!(
@@ -29,7 +29,7 @@ async fn real_server_polling() {
 }
 
 #[tokio::test]
-async fn real_server_runs() {
+async fn runs() {
     let server = PrefectServer::start().await;
     let lab = &Lab::on_server(server.rest.api_url());
     lane!(
@@ -59,7 +59,7 @@ async fn real_server_runs() {
 }
 
 #[tokio::test]
-async fn real_server_lifecycle_and_bad_input() {
+async fn lifecycle_and_bad_input() {
     let server = PrefectServer::start().await;
     let lab = &Lab::on_server(server.rest.api_url());
     lane!(
@@ -77,4 +77,24 @@ async fn real_server_lifecycle_and_bad_input() {
             process::output_is_copied_unless_it_is_not_wanted,
         ]
     );
+}
+
+#[tokio::test]
+async fn misbehaviour_is_ridden_out() {
+    faults::misbehaviour(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn flows_of_the_sdk() {
+    sdk::flows(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn flows_that_are_stopped() {
+    sdk::stopped_flows(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn many_flows_at_once() {
+    sdk::many_flows_at_once(&PrefectServer::start().await).await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use central_api_wire::state::StateType;
 use serde_json::{Map, Value, json};
-use worker_tests::harness::{DeploymentSpec, Lab, SOON, command_variables, run_resource, until};
+use worker_tests::harness::{DeploymentSpec, Lab, command_variables, run_resource};
 
 use crate::marks::Marks;
 
@@ -91,7 +91,7 @@ pub(crate) async fn c060_the_pid_of_the_command_is_stored(lab: &Lab) {
     let run = pool.run(pool.command(&command).await).await;
     let _daemon = pool.daemon().started().await;
     marks.count(1).await;
-    let pid = until(SOON, "infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
+    let pid = lab.until("infrastructure_pid", async || lab.run(run).await.infrastructure_pid).await;
     assert_eq!([pid], *marks.made());
     marks.release();
     lab.reaches(run, StateType::Completed).await;

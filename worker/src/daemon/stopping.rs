@@ -31,7 +31,7 @@ impl Delivery {
         Self { stop, tasks }
     }
 
-    /// Lets them finish what is queued; each sees to it that this takes a bounded time.
+    /// Lets them deliver what is queued, and waits for that.
     async fn finish(self) {
         self.stop.cancel();
         for task in self.tasks {
@@ -88,16 +88,9 @@ impl Daemon {
     }
 
     async fn last_words(self) {
-        let delivered = tokio::join!(
-            self.shared.logs.flush(LAST_WORDS),
-            self.shared.events.flush(LAST_WORDS),
-            tokio::time::timeout(LAST_WORDS, self.loops.wait()),
-        );
-        if !(delivered.0 && delivered.1) {
+        let last = async { tokio::join!(self.delivery.finish(), self.loops.wait()) };
+        if tokio::time::timeout(LAST_WORDS, last).await.is_err() {
             tracing::warn!("the last log lines or events may not have reached the API");
-        }
-        if tokio::time::timeout(LAST_WORDS, self.delivery.finish()).await.is_err() {
-            tracing::warn!("the delivery of logs and events was given up");
         }
     }
 }

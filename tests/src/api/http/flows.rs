@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/flows/", post(create))
         .route("/flows/filter", post(filter))
         .route("/flows/name/{name}", get(read_named))
-        .route("/flows/{id}", get(read))
+        .route("/flows/{id}", get(read).delete(delete))
 }
 
 #[derive(Deserialize)]
@@ -41,6 +41,11 @@ async fn create(State(api): State<Api>, Input(flow): Input<FlowCreate>) -> Resul
 
 async fn read(State(api): State<Api>, InPath(id): InPath<FlowId>) -> Result<Json<Value>, Refusal> {
     api.store.read(|tables| Ok(Json(flow_json(tables.flow(id)?))))
+}
+
+async fn delete(State(api): State<Api>, InPath(id): InPath<FlowId>) -> Result<StatusCode, Refusal> {
+    api.store.write(|tables| tables.delete_flow(id))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn read_named(State(api): State<Api>, InPath(name): InPath<String>) -> Result<Json<Value>, Refusal> {

@@ -75,30 +75,51 @@ async fn set_state(
     let state = draft_json(&Draft::from(&body.state), now());
     api.store.write(|tables| {
         let row = tables.task_runs.get_mut(&id).ok_or(StoreError::TaskRunNotFound)?;
-        enter(row, state.clone());
+        enter(row, state);
+        let state = row.fields.get("state");
         let answer = json!({"state": state, "status": "ACCEPT", "details": {"type": "accept_details"}});
         Ok((created(true), Json(answer)))
     })
 }
 
-fn enter(row: &mut TaskRunRow, state: Value) {
+/// Puts a task run into a state.
+fn enter(row: &mut TaskRunRow, mut state: Value) {
+    if let Some(details) = state.get_mut("state_details").and_then(Value::as_object_mut) {
+        for (detail, field) in [("flow_run_id", "flow_run_id"), ("task_run_id", "id")] {
+            details.insert(detail.to_owned(), row.fields.get(field).cloned().unwrap_or_default());
+        }
+    }
     for (field, part) in [("state_id", "id"), ("state_type", "type"), ("state_name", "name")] {
         row.fields.insert(field.to_owned(), state.get(part).cloned().unwrap_or_default());
     }
     row.fields.insert("state".to_owned(), state);
 }
 
+/// What a task run has whether the client sent it or not.
 fn shape(row: &TaskRunRow) -> Value {
-    let mut fields = Map::from_iter([
-        ("created".to_owned(), json!(row.created)),
-        ("updated".to_owned(), json!(row.created)),
-        ("task_inputs".to_owned(), json!({})),
-        ("run_count".to_owned(), json!(0)),
-        ("flow_run_run_count".to_owned(), json!(0)),
-        ("total_run_time".to_owned(), json!(0.0)),
-        ("estimated_run_time".to_owned(), json!(0.0)),
-        ("estimated_start_time_delta".to_owned(), json!(0.0)),
-    ]);
-    fields.extend(row.fields.clone());
-    Value::Object(fields)
+    let mut shape = json!({
+        "created": row.created,
+        "updated": row.created,
+        "flow_run_id": null,
+        "cache_key": null,
+        "cache_expiration": null,
+        "task_version": null,
+        "empirical_policy": {},
+        "tags": [],
+        "labels": {},
+        "task_inputs": {},
+        "run_count": 0,
+        "flow_run_run_count": 0,
+        "expected_start_time": row.created,
+        "next_scheduled_start_time": null,
+        "start_time": null,
+        "end_time": null,
+        "total_run_time": 0.0,
+        "estimated_run_time": 0.0,
+        "estimated_start_time_delta": 0.0,
+    });
+    if let Some(fields) = shape.as_object_mut() {
+        fields.extend(row.fields.clone());
+    }
+    shape
 }

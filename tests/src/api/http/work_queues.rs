@@ -84,7 +84,7 @@ async fn read(State(api): State<Api>, InPath((pool, name)): InPath<(String, Stri
 async fn read_by_id(State(api): State<Api>, InPath(id): InPath<WorkQueueId>) -> Result<Json<Value>, Refusal> {
     api.store.read(|tables| {
         let queue = tables.queue_by_id(id);
-        let missing = || Refusal::Detail(StatusCode::NOT_FOUND, "Work Queue not found".to_owned());
+        let missing = || Refusal::Detail(StatusCode::NOT_FOUND, "work queue not found".to_owned());
         Ok(Json(queue_json(tables, queue.ok_or_else(missing)?)))
     })
 }

@@ -44,7 +44,7 @@ pub struct DeploymentRow {
     /// Where its code lies, without pull steps.
     pub path: Option<String>,
     /// The steps that bring its code.
-    pub pull_steps: Option<Value>,
+    pub pull_steps: Value,
     /// What to load.
     pub entrypoint: Option<String>,
     /// The storage block with its code, without pull steps.

@@ -1,8 +1,7 @@
 //! The orchestration rules: what becomes of a proposed state. Pure: no clock, no table, no HTTP.
 //!
 //! [`propose`] judges a proposal and [`apply`] carries the decision out on the run. Rules run in a fixed order on one
-//! `Transition`; a rule that refuses the proposal leaves nothing for later rules to match, and one that replaces it
-//! hands them the replacement.
+//! `Transition`; the first that refuses or replaces the proposal ends it.
 
 mod booking;
 mod cancelling;
@@ -53,6 +52,9 @@ pub fn propose(run: &Run, proposal: &Proposal, now: Timestamp, limits: &Limits) 
     let rules: &[Rule] = if proposal.force { &FORCED_RULES } else { &RULES };
     for rule in rules {
         rule(&mut transition);
+        if transition.is_settled() {
+            break;
+        }
     }
     slots::release_slot(&mut transition);
     transition.decide()

@@ -25,7 +25,7 @@ pub(super) fn guard_pause(transition: &mut Transition<'_>) {
     } else if suspends && transition.run.deployment_id.is_none() {
         transition.abort(format!("Cannot {verb} flows without a deployment."));
     }
-    if *from == StateType::Running {
+    if !transition.is_settled() {
         transition.pauses = Some(key.map_or(PauseKey::Unnamed, PauseKey::Named));
     }
 }

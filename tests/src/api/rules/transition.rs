@@ -62,6 +62,11 @@ impl<'a> Transition<'a> {
         self.to.as_ref().map_or("", |draft| &draft.name)
     }
 
+    /// Whether a rule has refused or replaced the proposal.
+    pub(super) fn is_settled(&self) -> bool {
+        self.verdict != Verdict::Accept
+    }
+
     /// Stores nothing and answers with the present state.
     pub(super) fn refuse(&mut self, reason: impl Into<String>) {
         self.settle(None, Verdict::Reject { reason: reason.into() });

@@ -9,7 +9,8 @@ use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId};
 use super::{StoreError, Tables};
 use crate::api::model::{Collision, DeploymentRow};
 
-/// A deployment to be made. One of the same flow and name is replaced and keeps its id.
+/// A deployment to be made. One of the same flow and name is replaced; it keeps its id, and its concurrency limit unless a
+/// new one is named.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDeployment {
     /// Its flow.
@@ -104,6 +105,7 @@ impl Tables {
         let known = self.deployments.values().find(|row| row.flow_id == flow && row.name == new.name);
         let (id, created) = known.map_or_else(|| (DeploymentId(Uuid::new_v4()), now), |row| (row.id, row.created));
         let is_new = known.is_none();
+        let kept = known.cloned();
         let mut labels = Map::from_iter([("prefect.flow.id".to_owned(), Value::String(flow.to_string()))]);
         labels.extend(new.labels);
         let row = DeploymentRow {
@@ -115,16 +117,16 @@ impl Tables {
             version: new.version,
             description: new.description,
             paused: new.paused,
-            concurrency_limit: new.concurrency_limit,
-            collision: new.collision,
-            grace_period_seconds: new.grace_period_seconds,
+            concurrency_limit: new.concurrency_limit.or(kept.as_ref().and_then(|row| row.concurrency_limit)),
+            collision: new.collision.or(kept.as_ref().and_then(|row| row.collision)),
+            grace_period_seconds: new.grace_period_seconds.or(kept.and_then(|row| row.grace_period_seconds)),
             job_variables: new.job_variables,
             parameters: new.parameters,
             tags: new.tags,
             labels,
             work_queue_id,
             path: new.path,
-            pull_steps: new.pull_steps,
+            pull_steps: new.pull_steps.filter(|steps| !steps.is_null()).unwrap_or_else(|| Value::Array(Vec::new())),
             entrypoint: new.entrypoint,
             storage_document_id: new.storage_document_id,
             enforce_parameter_schema: new.enforce_parameter_schema,

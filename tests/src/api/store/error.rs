@@ -38,7 +38,7 @@ pub enum StoreError {
     #[error("Flow run with id {0} not found")]
     RunMissing(RunId),
     /// No such task run.
-    #[error("Task run not found")]
+    #[error("Task not found")]
     TaskRunNotFound,
     /// No such block document.
     #[error("Block document not found")]
@@ -50,7 +50,7 @@ pub enum StoreError {
     #[error("Variable not found.")]
     VariableNotFound,
     /// A variable of that name is there already.
-    #[error("A variable with the name {0:?} already exists.")]
+    #[error("A variable with the name '{0}' already exists.")]
     VariableExists(String),
     /// The lease is gone, and the slot with it.
     #[error("Lease not found - it may have expired or been revoked")]

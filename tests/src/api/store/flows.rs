@@ -25,6 +25,16 @@ impl Tables {
         (id, true)
     }
 
+    /// Deletes a flow with its deployments and runs.
+    pub(crate) fn delete_flow(&mut self, id: FlowId) -> Result<(), StoreError> {
+        self.flows.remove(&id).ok_or(StoreError::FlowNotFound)?;
+        self.deployments.retain(|_, row| row.flow_id != id);
+        self.runs.retain(|_, run| run.flow_id != id);
+        let runs = &self.runs;
+        self.leases.retain(|lease| runs.contains_key(&lease.run_id));
+        Ok(())
+    }
+
     pub(crate) fn add_logs(&mut self, lines: Vec<LogRow>) {
         self.logs.extend(lines);
     }

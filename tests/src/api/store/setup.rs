@@ -206,6 +206,11 @@ impl Store {
         self.write(|tables| tables.delete_deployment(id, scheduled))
     }
 
+    /// Deletes a flow with its deployments and runs.
+    pub fn delete_flow(&self, flow: FlowId) -> Result<(), StoreError> {
+        self.write(|tables| tables.delete_flow(flow))
+    }
+
     /// Deletes a pool with its queues.
     pub fn delete_pool(&self, pool: &str) -> Result<(), StoreError> {
         self.write(|tables| tables.delete_pool(pool))

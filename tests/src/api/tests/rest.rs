@@ -9,8 +9,7 @@ use crate::api::store::{NewBlock, NewQueue, ScheduledRuns};
 #[tokio::test]
 async fn pools_are_made_once_and_not_under_the_products_name() {
     let (_api, caller) = started(ApiOptions::default()).await;
-    let make =
-        |name: &'static str| caller.post("/work_pools/", Box::leak(Box::new(json!({"name": name, "type": "process"}))));
+    let make = async |name: &str| caller.post("/work_pools/", &json!({"name": name, "type": "process"})).await;
     assert_eq!(make("new").await.0, 201);
     assert_eq!(make("new").await, (409, json!({"detail": "A work pool with this name already exists."})));
     let reserved = "Work pools starting with 'Prefect' are reserved for internal use.";
@@ -39,9 +38,8 @@ async fn a_poll_offers_the_due_runs_of_the_named_queues() {
     let (api, caller) = started(ApiOptions::default()).await;
     let run = api.store().schedule_run(deployed(api.store())).unwrap();
     api.store().create_queue("pp", NewQueue::new("qa")).unwrap();
-    let poll = |body: Value| async move { body };
     let path = "/work_pools/pp/get_scheduled_flow_runs";
-    let body = poll(json!({"work_queue_names": [], "scheduled_before": "2099-01-01 00:00:00.138103+00:00"})).await;
+    let body = json!({"work_queue_names": [], "scheduled_before": "2099-01-01 00:00:00.138103+00:00"});
     let (status, offered) = caller.post(path, &body).await;
     assert_eq!((status, offered[0]["flow_run"]["id"].as_str()), (200, Some(run.to_string().as_str())));
     assert_eq!(caller.post(path, &json!({"work_queue_names": ["qa"]})).await, (200, json!([])));

@@ -45,7 +45,7 @@ pub(in crate::api) fn deployment_json(tables: &Tables, row: &DeploymentRow, now:
         "work_queue_name": queue.map(|queue| &queue.name),
         "work_queue_id": row.work_queue_id,
         "last_polled": last_polled,
-        "parameter_openapi_schema": {"type": "object", "properties": {}},
+        "parameter_openapi_schema": {},
         "path": row.path,
         "pull_steps": row.pull_steps,
         "entrypoint": row.entrypoint,
