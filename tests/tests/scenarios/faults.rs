@@ -172,7 +172,8 @@ async fn c028_a_channel_that_is_not_set_up_in_time_is_replaced_by_rest_and_tried
     let it = InMemory::start().await;
     let (pool, between) = (it.lab.pool().await, Between::new(&it.lab).await);
     let hole = between.add(Rule::on(&format!("/api{}", channel_path(&pool.name)), Fault::BlackHole).times(1));
-    let _daemon = between.daemon(&pool).started().await;
+    // Longer than the time to set the channel up, which is what is to end the attempt.
+    let _daemon = between.daemon(&pool).env("PREFECT_API_REQUEST_TIMEOUT", "60").started().await;
     between.acted(hole, 1).await;
     it.requested("POST", &heartbeat_path(&pool.name), 2).await;
     it.lab.reaches(pool.run(pool.command("true").await).await, StateType::Completed).await;
