@@ -119,7 +119,7 @@ pub(crate) const CLIENT_KEY: Key = Key {
 };
 pub(crate) const CANCELLATION_POLL: Key = Key {
     default: Some("10"),
-    doc: "How often to ask whether a run of this daemon was cancelled, besides listening for the event.",
+    doc: "How often to ask whether a run of this daemon was cancelled while there is no event stream that says so.",
     ..key("cancellation.poll_seconds", "WORKER_CANCELLATION_POLL_SECONDS", KeyKind::Interval)
 };
 pub(crate) const STATE_DIR: Key = Key {

@@ -1,10 +1,16 @@
 //! Noticing that runs are to be cancelled.
 //!
-//! One observer per pool worker. It hears of cancellations on the API's event stream, and asks for them at an interval
-//! while there is no stream. It only tells the runs; what is done about it is the run machine's decision.
+//! One observer per pool worker. It hears of cancellations on the API's event stream, which is a hint only, and asks for
+//! them as well: seldom beside a stream, more often without one. It only tells the runs; what is done about it is the run
+//! machine's decision.
 
+mod asking;
+mod filter;
+mod following;
+mod looks;
 mod observer;
 mod policy;
+mod sight;
 
 pub use observer::Observer;
 pub use policy::{CancellationPolicy, Reaction};

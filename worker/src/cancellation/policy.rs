@@ -29,10 +29,8 @@ impl CancellationPolicy {
         matches!(self.cancels_running, CancelsRunning::Worker) || self.enabled
     }
 
-    /// Decides by the run as it is now: what was heard may be old, and a run that has been resumed since must live. A
-    /// run that was deleted, or is over for another reason, is nobody's to execute any more.
-    pub fn reaction(self, current: Option<&FlowRun>) -> Reaction {
-        let Some(run) = current else { return Reaction::Leave };
+    /// Decides by the run as it is now: what was heard may be old, and a run that has been resumed since must live.
+    pub fn reaction(self, run: &FlowRun) -> Reaction {
         let is_cancelled = matches!(run.state_type, Some(StateType::Cancelling | StateType::Cancelled));
         if !is_cancelled || !self.observes() {
             return Reaction::Leave;
@@ -66,23 +64,22 @@ mod tests {
     fn c117_cancellation_by_the_worker_is_off_by_default_where_the_infrastructure_has_a_supervisor() {
         let policy = CancellationPolicy { enabled: false, ..CONTAINER };
         assert!(!policy.observes());
-        assert_eq!(policy.reaction(Some(&run("CANCELLING", false))), Reaction::Leave);
+        assert_eq!(policy.reaction(&run("CANCELLING", false)), Reaction::Leave);
         assert!(PROCESS.observes(), "the process kind has no supervisor");
     }
 
     #[test]
     fn c119_a_run_that_has_started_is_left_to_its_supervisor() {
-        assert_eq!(CONTAINER.reaction(Some(&run("CANCELLING", true))), Reaction::Leave);
-        assert_eq!(CONTAINER.reaction(Some(&run("CANCELLING", false))), Reaction::Stop);
-        assert_eq!(PROCESS.reaction(Some(&run("CANCELLING", true))), Reaction::Stop);
+        assert_eq!(CONTAINER.reaction(&run("CANCELLING", true)), Reaction::Leave);
+        assert_eq!(CONTAINER.reaction(&run("CANCELLING", false)), Reaction::Stop);
+        assert_eq!(PROCESS.reaction(&run("CANCELLING", true)), Reaction::Stop);
     }
 
     #[test]
-    fn old_news_and_deleted_runs_are_left_alone() {
+    fn old_news_is_left_alone() {
         for state in ["RUNNING", "SCHEDULED", "COMPLETED", "CRASHED"] {
-            assert_eq!(PROCESS.reaction(Some(&run(state, true))), Reaction::Leave, "{state}");
+            assert_eq!(PROCESS.reaction(&run(state, true)), Reaction::Leave, "{state}");
         }
-        assert_eq!(PROCESS.reaction(None), Reaction::Leave);
-        assert_eq!(PROCESS.reaction(Some(&run("CANCELLED", true))), Reaction::Stop, "its infrastructure still runs");
+        assert_eq!(PROCESS.reaction(&run("CANCELLED", true)), Reaction::Stop, "its infrastructure still runs");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use central_api_wire::work_pool::WorkPool;
 use tokio::sync::watch;
+use worker_core::ids::WorkPoolId;
 
 /// The pool as it is now, written by the sync loop and the worker channel, read by everybody else.
 #[derive(Clone, Debug)]
@@ -34,9 +35,19 @@ impl PoolView {
 
     /// Waits until the pool is known. Cancel safe.
     pub async fn known(&self) -> Arc<WorkPool> {
+        self.until(|_| true).await
+    }
+
+    /// Waits until the name belongs to another pool than this one: somebody deleted and recreated it. Cancel safe.
+    pub async fn replaced(&self, id: WorkPoolId) {
+        self.until(|pool| pool.id != id).await;
+    }
+
+    async fn until(&self, wanted: impl Fn(&WorkPool) -> bool) -> Arc<WorkPool> {
         let mut changes = self.0.subscribe();
         loop {
-            if let Some(pool) = changes.borrow_and_update().pool.clone() {
+            let pool = changes.borrow_and_update().pool.clone();
+            if let Some(pool) = pool.filter(|pool| wanted(pool)) {
                 return pool;
             }
             if changes.changed().await.is_err() {
@@ -72,6 +83,7 @@ impl PoolView {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use serde_json::json;
 
     use super::*;
@@ -101,6 +113,19 @@ mod tests {
         view.delivered(pool("p"));
         view.read_ended(view.read_begins(), None);
         assert_eq!(name(&view), None);
+    }
+
+    #[test]
+    fn a_pool_is_replaced_by_one_with_another_id_and_not_by_its_absence() {
+        let view = PoolView::default();
+        view.delivered(pool("p"));
+        let id = view.pool().unwrap().id;
+        let replaced = || view.replaced(id).now_or_never();
+        assert_eq!(replaced(), None);
+        view.read_ended(view.read_begins(), None);
+        assert_eq!(replaced(), None);
+        view.delivered(WorkPool { id: WorkPoolId(uuid::Uuid::from_u128(1)), ..pool("p") });
+        assert_eq!(replaced(), Some(()));
     }
 
     #[test]
