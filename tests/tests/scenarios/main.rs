@@ -21,6 +21,7 @@ macro_rules! on_test_api {
 
 mod bad_input;
 mod cancellation;
+mod cli;
 mod faults;
 mod in_memory;
 mod lifecycle;

@@ -12,9 +12,9 @@ use crate::console;
 pub(super) enum ConfigCommand {
     /// Print each setting in force, its value (secrets masked) and where it came from
     Show {
-        /// Also print settings that nothing has set
+        /// Only those that something has set
         #[arg(long)]
-        all: bool,
+        set: bool,
     },
     /// Check all settings and files, and print everything that is wrong with them
     Check,
@@ -33,8 +33,8 @@ pub(super) fn run(command: &ConfigCommand, from: Source) -> ExitCode {
     }
     match command {
         ConfigCommand::Check => console::line("The settings are valid."),
-        ConfigCommand::Show { all } => {
-            loaded.report().iter().filter(|setting| *all || setting.origin.is_set()).for_each(show);
+        ConfigCommand::Show { set } => {
+            loaded.report().iter().filter(|setting| !*set || setting.origin.is_set()).for_each(show);
         }
     }
     ExitCode::SUCCESS
