@@ -31,7 +31,7 @@ class Report:
         yield f"- {datetime.date.today()}, {bench.extent.repeat} repetitions, order alternating"
         yield f"- {os.cpu_count()} cores ({model}), {memory} MiB of memory, Linux {platform.release()}"
         worker, prefect, python = ([path, "--version"] for path in (bench.worker, bench.prefect, bench.python))
-        yield f"- {output(worker)}; Prefect {output(prefect)} on {output(python)}; the server with SQLite on the same machine"
+        yield f"- {output(worker)}; Prefect {output(prefect)} on {output(python)}; the server with SQLite, on the same machine"
         yield f"- load average while measuring: {min(bench.loads):.2f} – {max(bench.loads):.2f}"
 
     def figures(self):

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Bound for what takes a moment.
 pub const SOON: Duration = Duration::from_secs(20);
 /// Bound for what starts a Python interpreter and imports Prefect, on a machine with other work.
-pub const PATIENT: Duration = Duration::from_secs(90);
+pub const PATIENT: Duration = Duration::from_mins(5);
 
 /// Time between two looks at a condition that nothing announces.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
