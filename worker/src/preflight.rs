@@ -17,7 +17,9 @@ use crate::run::ErrorChain;
 /// An API that gives no sensible answer for so long at the first start is taken for a mistake in the settings.
 const FIRST_ANSWER: Duration = Duration::from_secs(7);
 /// A single question may take this long: a black hole must not outlast [`FIRST_ANSWER`] by much.
-const ONE_QUESTION: Duration = Duration::from_secs(4);
+const ONE_QUESTION: Duration = Duration::from_secs(3);
+/// The version is asked for first and matters little: together with the rest this stays within ten seconds.
+const VERSION_QUESTION: Duration = Duration::from_millis(1500);
 /// The kind of a pool that does not exist yet and was not given a type.
 const DEFAULT_KIND: &str = "process";
 
@@ -287,7 +289,7 @@ enum Problem {
 /// # Errors
 /// The server has another major version.
 pub async fn check_server_version(client: &Client) -> Result<(), PreflightError> {
-    let Ok(Ok(server)) = tokio::time::timeout(ONE_QUESTION, client.server_version()).await else { return Ok(()) };
+    let Ok(Ok(server)) = tokio::time::timeout(VERSION_QUESTION, client.server_version()).await else { return Ok(()) };
     let major = |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major(&server) {
         Some(3) | None => {

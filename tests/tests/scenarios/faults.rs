@@ -135,6 +135,19 @@ async fn c021_an_api_that_is_down_at_the_start_is_waited_for_and_a_refusal_is_fi
     }
 }
 
+/// With settings as a user has them: a request may take a minute, but a wrong URL is said within ten seconds.
+#[tokio::test]
+async fn an_api_that_never_answers_ends_the_first_start_in_time() {
+    let it = InMemory::start().await;
+    let (pool, between) = (it.lab.pool().await, Between::new(&it.lab).await);
+    between.add(Rule::on("**", Fault::BlackHole));
+    let daemon = between.daemon(&pool).env("PREFECT_API_REQUEST_TIMEOUT", "60");
+    let refused = tokio::time::timeout(Duration::from_secs(10), daemon.finish()).await.expect("it ends in ten seconds");
+    assert!(!refused.status.success());
+    assert!(refused.stderr.contains("Failed to reach API"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--wait-for-api"), "{}", refused.stderr);
+}
+
 #[tokio::test]
 async fn c022_nothing_is_polled_before_the_first_complete_sync() {
     let it = InMemory::over_rest().await;
