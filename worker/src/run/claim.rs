@@ -11,10 +11,9 @@ use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
+use super::patience::PATIENCE;
 use super::proposal;
 
-/// How long a claim is repeated that is not answered.
-const PATIENCE: Duration = Duration::from_mins(15);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What came of a claim.
@@ -113,7 +112,7 @@ fn may_have_taken_effect(error: &ApiError) -> bool {
 /// The claim took effect, its answer was lost, and the run was cancelled meanwhile: nobody else will finish that.
 async fn finish_cancellation(cx: &RunContext) {
     let run = cx.offer.key.run;
-    let request = proposal::cancelled(run, None, "Flow run cancelled by worker (no infrastructure found).");
+    let request = proposal::cancelled(run, None, proposal::CANCELLED_BEFORE_START);
     if let Err(error) = cx.api.propose(run, &request, CallKind::Report).await {
         tracing::warn!("the cancelled run could not be settled: {}", ErrorChain(&error));
     }

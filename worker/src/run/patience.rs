@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::error_chain::ErrorChain;
 
 /// A claimed run waits this long, rather than crash for an API that is away.
-const PATIENCE: Duration = Duration::from_mins(15);
+pub(super) const PATIENCE: Duration = Duration::from_mins(15);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks again while the API does not answer properly, for a bounded time. Cancel safe if the call is.

@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use worker_core::ids::{LaunchKey, RunId, TransitionId};
 
+/// The message on a run that was cancelled before anything was started for it.
+pub(super) const CANCELLED_BEFORE_START: &str = "Flow run cancelled by worker (no infrastructure found).";
+
 fn proposal(run: RunId, transition: TransitionId, state_type: StateType, name: &str) -> SetStateRequest {
     let state_details =
         StateDetails { flow_run_id: Some(run), transition_id: Some(transition), ..StateDetails::default() };

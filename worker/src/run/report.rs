@@ -85,8 +85,6 @@ fn hint_at(cx: &RunContext, cause: &CrashCause) {
 const READ_AGAIN: Duration = Duration::from_secs(5);
 /// The message on a run whose cancellation the worker finished.
 const CANCELLED: &str = "Flow run was cancelled successfully.";
-/// The same, when nothing had been started.
-const CANCELLED_BEFORE_START: &str = "Flow run cancelled by worker (no infrastructure found).";
 
 async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
@@ -94,7 +92,7 @@ async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     // Forced over whatever state the run is in, so that state is known first, however long it takes to read.
     let Some(current) = read_back(cx).await else { return };
     if must_force_cancelled(current.state.as_ref()) {
-        let message = if handle.is_some() { CANCELLED } else { CANCELLED_BEFORE_START };
+        let message = if handle.is_some() { CANCELLED } else { proposal::CANCELLED_BEFORE_START };
         propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
     }
     if let (Some(told), Some(_)) = (told, handle) {
@@ -113,7 +111,8 @@ async fn release(cx: &RunContext) {
             propose(cx, &proposal::scheduled(cx.offer.key.run, due)).await;
         }
         Some(StateType::Cancelling) => {
-            let request = proposal::cancelled(cx.offer.key.run, current.state.as_ref(), CANCELLED_BEFORE_START);
+            let request =
+                proposal::cancelled(cx.offer.key.run, current.state.as_ref(), proposal::CANCELLED_BEFORE_START);
             propose(cx, &request).await;
         }
         _ => tracing::info!("the run was not started and is over already"),
