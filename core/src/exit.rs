@@ -15,6 +15,8 @@ pub enum Exit {
     OutOfMemory,
     /// The backend took it away (eviction, preemption).
     Evicted,
+    /// The machine it ran on was restarted or is lost, and everything on it with it.
+    NodeLost,
     /// It is gone, a second source agrees, and nothing says how it ended.
     Vanished,
 }
@@ -28,7 +30,7 @@ impl Exit {
             Self::Signal(signal) => -signal,
             Self::OutOfMemory => 137,
             Self::Evicted => 143,
-            Self::Vanished => -1,
+            Self::NodeLost | Self::Vanished => -1,
         }
     }
 

@@ -52,6 +52,15 @@ pub enum CancelsRunning {
     Infrastructure,
 }
 
+/// Hooks of a flow, as the SDK names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowHooks {
+    /// `on_cancellation`.
+    OnCancellation,
+    /// `on_crashed`.
+    OnCrashed,
+}
+
 /// A finding of a plugin about its surroundings, for readiness and diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -105,7 +114,8 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// Not cancel safe: a dropped launch may or may not have taken effect.
     async fn launch(&self, plan: &Plan) -> Result<Handle, InfraError>;
 
-    /// Looks for the infrastructure of an execution.
+    /// Looks for what a launch of unknown outcome left. `None` is final: nothing exists under this key, and a launch that
+    /// was begun before, by this process or by an earlier one, brings nothing any more.
     async fn find(&self, key: &LaunchKey) -> Result<Option<Handle>, InfraError>;
 
     /// Asks the source itself how the infrastructure is.
@@ -124,6 +134,16 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Cancel safe: it can be asked again, and then begins with what is still there.
     async fn kill(&self, handle: &Handle, intent: KillIntent, grace: Duration) -> Result<Killed, InfraError>;
+
+    /// Runs hooks of a flow whose process could not run them itself, and returns when they have ended. At most once for
+    /// each execution and kind of hooks: asked again, also by a later process, it does nothing. Called after the end of
+    /// the infrastructure and before [`InfraPlugin::cleanup`].
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unsupported`] where hooks cannot be run from outside; any other class if they failed.
+    async fn run_hooks(&self, _handle: &Handle, _hooks: FlowHooks) -> Result<(), InfraError> {
+        Err(InfraError::new(ErrorClass::Unsupported, "hooks of a flow cannot be run from outside its infrastructure"))
+    }
 
     /// Removes what is left. Called after the end was reported. Idempotent.
     async fn cleanup(&self, handle: &Handle) -> Result<(), InfraError>;

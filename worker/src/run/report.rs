@@ -196,7 +196,7 @@ pub(super) fn crash_message(cause: &CrashCause) -> String {
 fn exit_message(report: &ExitReport) -> String {
     let ended = match report.exit {
         Exit::Code(_) | Exit::Signal(_) => exit_codes::process_message(report.exit.status_code().into()),
-        Exit::OutOfMemory | Exit::Evicted | Exit::Vanished => {
+        Exit::OutOfMemory | Exit::Evicted | Exit::NodeLost | Exit::Vanished => {
             exit_codes::infrastructure_message(report.exit.status_code().into())
         }
     };
