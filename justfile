@@ -28,6 +28,10 @@ docs:
 suite:
     ./scripts/test suite
 
+# rounds of chaos until the time is over: --minutes N --seed S
+chaos *ARGS:
+    cargo build -p worker --locked && cargo run -p worker-tests --example chaos --locked -- {{ARGS}}
+
 # every check: what the gate runs
 test:
     ./scripts/test

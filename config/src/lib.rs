@@ -38,6 +38,6 @@ pub use prefect::{
 pub use process_environment::{ProcessEnvironment, process_environment};
 pub use reading::Effective;
 pub use worker::{
-    ClientCertificate, KEYS, Key, KeyKind, LogFormat, LogSettings, POOL_KEYS, PoolSettings, ProcessSettings,
-    StartSettings, WorkerSettings,
+    AdmissionSettings, ClientCertificate, KEYS, Key, KeyKind, LogFormat, LogSettings, POOL_KEYS, PoolSettings,
+    ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
 };

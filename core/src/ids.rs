@@ -64,6 +64,21 @@ pub struct LaunchKey {
     pub claim: TransitionId,
 }
 
+impl LaunchKey {
+    /// The id of a transition that this execution makes once, such as the report of its end: the same in every process
+    /// that reports it, so that a repetition is recognised as one.
+    #[must_use]
+    pub fn transition(&self, of: &str) -> TransitionId {
+        TransitionId(self.derived(of))
+    }
+
+    /// An id that belongs to this execution and this word.
+    #[must_use]
+    pub fn derived(&self, of: &str) -> Uuid {
+        Uuid::new_v5(&self.claim.0, of.as_bytes())
+    }
+}
+
 impl fmt::Display for LaunchKey {
     /// `<run id>-<8 hex digits of the claim>`: 45 characters, legal as a container name, Job name and folder name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,5 +110,14 @@ mod tests {
         let second = LaunchKey { run, claim: TransitionId(Uuid::from_u128(2 << 96)) };
         assert_eq!(first.to_string(), "00000000-0000-0000-0000-000000000007-00000001");
         assert_ne!(first.to_string(), second.to_string());
+    }
+
+    #[test]
+    fn a_transition_is_the_same_in_every_process_and_another_for_each_execution_and_word() {
+        let run = RunId(Uuid::from_u128(7));
+        let key = |claim| LaunchKey { run, claim: TransitionId(Uuid::from_u128(claim)) };
+        assert_eq!(key(1).transition("crashed"), key(1).transition("crashed"));
+        assert_ne!(key(1).transition("crashed"), key(2).transition("crashed"));
+        assert_ne!(key(1).transition("crashed"), key(1).transition("completed"));
     }
 }

@@ -10,6 +10,7 @@ pub mod handle;
 pub mod ids;
 pub mod job_configuration;
 pub mod machine;
+pub mod rerun;
 pub mod slug;
 pub mod spec;
 pub mod template;

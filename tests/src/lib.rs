@@ -10,5 +10,6 @@
 //! Neither sleeps to wait for something: conditions are looked at again after every change, with a bound.
 
 pub mod api;
+pub mod chaos;
 pub mod faults;
 pub mod harness;

@@ -13,6 +13,7 @@ use central_api_wire::event::Event;
 use central_api_wire::flow_run::{Flow, FlowRun, FlowRunUpdate, LabelsUpdate};
 use central_api_wire::log::LogLine;
 use central_api_wire::state::SetStateRequest;
+use central_api_wire::work_pool::WorkPool;
 use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, RunId};
 
 /// The central API as one run sees it. "Not found" is an answer, not an error, where a worker can go on without.
@@ -24,6 +25,8 @@ pub trait ControlPlane: fmt::Debug + Send + Sync + 'static {
     async fn flow(&self, id: FlowId) -> Result<Flow, ApiError>;
     /// A run as it is now; `None` if it was deleted.
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError>;
+    /// A pool; `None` if it was deleted.
+    async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError>;
     /// A block with its secrets; `None` if there is none.
     async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError>;
     /// A block with its secrets; `None` if there is none.
@@ -79,6 +82,10 @@ impl ControlPlane for RemoteControlPlane {
 
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
         found(self.client.flow_run(id).await)
+    }
+
+    async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError> {
+        found(self.client.work_pool(name).await)
     }
 
     async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {

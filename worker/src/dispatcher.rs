@@ -4,44 +4,35 @@ use std::sync::Arc;
 
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::work_pool::WorkPool;
-use infra_contract::InfraPlugin;
+use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
-use worker_core::ids::{LaunchKey, TransitionId};
+use worker_core::ids::{LaunchKey, TransitionId, WorkPoolId};
 
-use crate::console::OutputSink;
-use crate::control_plane::ControlPlane;
-use crate::journal::Journal;
-use crate::live_runs::{LiveRuns, NoSlot, PoolIndex};
+use crate::admission::Admission;
+use crate::journal::Record;
+use crate::live_runs::{Glance, LiveRuns, NoSlot, PoolIndex, Slot};
 use crate::refusals::{Refusals, Standing};
-use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, WorkerIdentity};
+use crate::run::{Actor, Ended, Offer, Surroundings};
+use crate::slot_limit::SlotLimit;
 
 /// Starts the runs of one pool. Owns their tasks.
 #[derive(Clone)]
 pub struct Dispatcher {
     /// Which pool.
     pub pool: PoolIndex,
-    /// At most this many runs at a time.
-    pub limit: Option<usize>,
+    /// Most runs at a time. None where runs are only taken over.
+    pub limit: Option<SlotLimit>,
     /// All live runs of the daemon.
     pub live: LiveRuns,
     /// Runs that the server would not give us.
     pub refusals: Refusals,
     /// The actors' tasks.
     pub tasks: TaskTracker,
-    /// Who this worker is.
-    pub identity: Arc<WorkerIdentity>,
-    /// The API.
-    pub api: Arc<dyn ControlPlane>,
-    /// The kind of infrastructure.
-    pub plugin: Arc<dyn InfraPlugin>,
-    /// The journal.
-    pub journal: Arc<dyn Journal>,
-    /// Where the output of flow processes goes.
-    pub output: OutputSink,
-    /// The settings of runs.
-    pub settings: Arc<RunSettings>,
+    /// What the runs have in common.
+    pub around: Surroundings,
 }
 
 /// What became of an offer.
@@ -53,17 +44,34 @@ pub enum Dispatched {
     Passed,
     /// The pool has no free slot.
     LimitReached,
+    /// This machine could not bear one more now.
+    Held,
 }
 
 impl Dispatcher {
     /// Takes a slot for the run and starts its actor; the slot goes with the actor.
-    pub fn dispatch(&self, flow_run: FlowRun, pool: Arc<WorkPool>) -> Dispatched {
+    pub fn dispatch(
+        &self,
+        flow_run: &FlowRun,
+        pool: Arc<WorkPool>,
+        shown: Instant,
+        admission: &Admission,
+    ) -> Dispatched {
         let id = flow_run.id;
         let standing = self.refusals.standing(id);
         if standing == Standing::Parked {
             return Dispatched::Passed;
         }
-        let (slot, inbox) = match self.live.reserve(self.pool, id, self.limit) {
+        // Asked last: an answer that the run may start is used up by it.
+        let takes_a_slot = !self.live.is_live(id) && self.has_free_slot();
+        if takes_a_slot && let Err(hold) = admission.admit() {
+            self.around.timelines.begin(id, &flow_run.name, &pool.name);
+            self.around.timelines.note(id, format!("waits: {hold}"));
+            return Dispatched::Held;
+        }
+        let key = LaunchKey { run: id, claim: TransitionId(Uuid::new_v4()) };
+        let glance = Glance::new(key, &flow_run.name, &pool.name, false);
+        let (slot, inbox) = match self.live.reserve(self.pool, self.most(), glance.clone()) {
             Ok(reserved) => reserved,
             Err(NoSlot::AlreadyLive) => {
                 tracing::debug!("Skipping {id} because it's already being submitted");
@@ -72,21 +80,46 @@ impl Dispatcher {
             Err(NoSlot::Closed) => return Dispatched::LimitReached,
             Err(NoSlot::LimitReached { live }) => {
                 tracing::debug!("Flow run limit reached; {live} flow runs in progress.");
+                self.around.timelines.begin(id, &flow_run.name, &pool.name);
+                self.around.timelines.note(id, format!("waits: the limit of {live} runs at a time is reached"));
                 return Dispatched::LimitReached;
             }
         };
-        let span = tracing::info_span!("run", id = %id, name = flow_run.name, pool = pool.name);
-        let key = LaunchKey { run: id, claim: TransitionId(Uuid::new_v4()) };
-        let cx = RunContext {
-            offer: Offer { key, flow_run, pool, refused_before: standing == Standing::MayBeAskedAgain },
-            identity: Arc::clone(&self.identity),
-            api: Arc::clone(&self.api),
-            plugin: Arc::clone(&self.plugin),
-            journal: Arc::clone(&self.journal),
-            output: self.output.clone(),
-            settings: Arc::clone(&self.settings),
+        self.around.timelines.begin(id, &flow_run.name, &pool.name);
+        if flow_run.next_scheduled_start_time.is_none_or(|due| due <= Timestamp::now()) {
+            admission.started(glance.clone());
+        }
+        let refused_before = standing == Standing::MayBeAskedAgain;
+        let offer = Offer { key, flow_run: flow_run.clone(), pool, refused_before, shown };
+        let actor = Actor::new(self.around.context(offer, glance.clone(), false), inbox);
+        self.spawn(actor, slot, &glance);
+        Dispatched::Started
+    }
+
+    /// Goes on with a run that an earlier process left. Its slot may be one more than the limit. False if it is live.
+    pub fn resume(&self, record: Record) -> bool {
+        let Record { run, facts, timeline, .. } = record;
+        let key = run.key;
+        let glance = Glance::new(key, &facts.name, &facts.pool, true);
+        let Ok((slot, inbox)) = self.live.reserve(self.pool, None, glance.clone()) else { return false };
+        self.around.timelines.resume(key.run, &facts.name, &facts.pool, &timeline);
+        let offer = Offer {
+            key,
+            flow_run: facts.flow_run(key),
+            pool: Arc::new(pool_by_name(&facts.pool, facts.pool_id, facts.kind.as_str())),
+            refused_before: false,
+            shown: Instant::now(),
         };
-        let actor = Actor::new(cx, inbox);
+        let cx = self.around.context(offer, glance.clone(), true);
+        cx.note("a new worker process takes it over");
+        self.spawn(Actor::resume(cx, run, facts.told, inbox), slot, &glance);
+        true
+    }
+
+    fn spawn(&self, actor: Actor, slot: Slot, glance: &Glance) {
+        let seen = glance.seen();
+        let id = seen.key.run;
+        let span = tracing::info_span!("run", %id, name = seen.name, pool = seen.pool);
         let refusals = self.refusals.clone();
         self.tasks.spawn(
             async move {
@@ -99,16 +132,34 @@ impl Dispatcher {
             }
             .instrument(span),
         );
-        Dispatched::Started
     }
 
     /// Whether another run could be started now.
     pub fn has_free_slot(&self) -> bool {
-        self.limit.is_none_or(|limit| self.live.count(self.pool) < limit)
+        self.most().is_none_or(|most| self.live.count(self.pool) < most)
+    }
+
+    fn most(&self) -> Option<usize> {
+        self.limit.as_ref().and_then(SlotLimit::get)
     }
 
     /// All live runs of the daemon.
     pub const fn live_runs(&self) -> &LiveRuns {
         &self.live
+    }
+}
+
+/// A pool of which no more is known than its name. Whatever needs more reads it from the API.
+fn pool_by_name(name: &str, id: WorkPoolId, kind: &str) -> WorkPool {
+    WorkPool {
+        id,
+        name: name.to_owned(),
+        pool_type: kind.to_owned(),
+        base_job_template: serde_json::Map::new(),
+        is_paused: false,
+        concurrency_limit: None,
+        status: None,
+        default_queue_id: None,
+        other: serde_json::Map::new(),
     }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::liveness::Liveness;
 use crate::pool::poller::LastPoll;
 
 /// A worker is taken for unresponsive after this many query intervals without a poll.
@@ -27,11 +28,13 @@ pub struct Watched {
     pub query_interval: Duration,
 }
 
-/// Serves `GET /health` until told to stop: 200 while every pool's poller polls, 503 otherwise.
-pub async fn serve(listener: TcpListener, watched: Vec<Watched>, stop: CancellationToken) {
+/// Serves until told to stop. `GET /health`: 200 while every pool's poller polls, 503 otherwise. `GET /livez`: 200 while
+/// every loop turns, whatever the API does, 503 with the names of those that hang otherwise.
+pub async fn serve(listener: TcpListener, watched: Vec<Watched>, liveness: Liveness, stop: CancellationToken) {
     let address = listener.local_addr().map_or_else(|_| String::new(), |address: SocketAddr| address.to_string());
     tracing::info!("health is served on http://{address}/health");
-    let app = Router::new().route("/health", get(health)).with_state(Arc::new(watched));
+    let of_polls = get(health).with_state(Arc::new(watched));
+    let app = Router::new().route("/health", of_polls).route("/livez", get(livez).with_state(liveness));
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!("the health server ended: {error}");
@@ -54,6 +57,15 @@ fn silent_for(watched: &Watched) -> Option<Duration> {
     (age > watched.query_interval * INTERVALS).then_some(age)
 }
 
+async fn livez(State(liveness): State<Liveness>) -> Response {
+    let stalled = liveness.stalled();
+    if stalled.is_empty() {
+        return Json(json!({"message": "OK"})).into_response();
+    }
+    tracing::error!("the worker should be restarted: {} hangs", stalled.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"message": "Loops hang", "stalled": stalled}))).into_response()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +78,20 @@ mod tests {
         assert_eq!(status().await, StatusCode::OK);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn liveness_names_the_loop_that_hangs() {
+        let liveness = Liveness::default();
+        let pulse = liveness.pulse("poller of 'p'", Duration::from_secs(10));
+        let status = || async { livez(State(liveness.clone())).await.status() };
+        assert_eq!(status().await, StatusCode::OK);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let answer = livez(State(liveness.clone())).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains("poller of 'p'"));
+        pulse.beat();
+        assert_eq!(status().await, StatusCode::OK);
     }
 }

@@ -8,22 +8,32 @@
 //! It never sets a run's state while the run's own engine owns it, except to end a cancellation, and nothing that the API
 //! answers ends it once it has started.
 
+pub mod admission;
+pub mod adoption;
 pub mod cancellation;
 pub mod cli;
 pub mod console;
 pub mod control_plane;
 pub mod daemon;
 pub mod dispatcher;
+pub mod failpoint;
 pub mod health;
 pub mod journal;
 pub mod live_runs;
+pub mod liveness;
 pub mod metrics;
+pub mod operator;
 pub mod plan;
 pub mod pool;
 pub mod preflight;
 pub mod refusals;
 pub mod registry;
+pub mod repair;
 pub mod run;
 pub mod signals;
+pub mod slot_limit;
 pub mod start_error;
+pub mod state_folder;
+pub mod surroundings;
 pub mod telemetry;
+pub mod timeline;

@@ -7,12 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
-use worker_core::ids::RunId;
+use worker_core::ids::{LaunchKey, RunId};
 use worker_core::machine::Input;
+
+pub use glance::{Glance, Seen, Stage};
+
+mod glance;
 
 /// Which pool worker of this daemon a run belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolIndex(pub usize);
+
+impl PoolIndex {
+    /// Runs that an earlier process took from a pool which this one does not serve.
+    pub const ELSEWHERE: Self = Self(usize::MAX);
+}
 
 /// Inputs that wait for an actor. An actor takes them at once, so more than these mean a flood of repeated stops.
 const INBOX: usize = 16;
@@ -28,7 +37,22 @@ pub struct LiveRuns {
 struct Table {
     /// Nothing is admitted any more.
     closed: bool,
-    pools: HashMap<PoolIndex, HashMap<RunId, mpsc::Sender<Input>>>,
+    pools: HashMap<PoolIndex, HashMap<RunId, Live>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    inbox: mpsc::Sender<Input>,
+    glance: Glance,
+}
+
+/// A live run as others see it.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Its place in the table.
+    pub pool: PoolIndex,
+    /// What it shows of itself.
+    pub seen: Seen,
 }
 
 /// Why a run got no slot.
@@ -67,9 +91,10 @@ impl LiveRuns {
     pub fn reserve(
         &self,
         pool: PoolIndex,
-        run: RunId,
         limit: Option<usize>,
+        glance: Glance,
     ) -> Result<(Slot, mpsc::Receiver<Input>), NoSlot> {
+        let run = glance.key().run;
         let mut table = self.table();
         if table.closed {
             return Err(NoSlot::Closed);
@@ -82,7 +107,7 @@ impl LiveRuns {
             return Err(NoSlot::LimitReached { live: runs.len() });
         }
         let (sender, receiver) = mpsc::channel(INBOX);
-        runs.insert(run, sender);
+        runs.insert(run, Live { inbox: sender, glance });
         drop(table);
         self.changes.send_modify(|generation| *generation += 1);
         Ok((Slot { runs: self.clone(), pool, run }, receiver))
@@ -108,6 +133,26 @@ impl LiveRuns {
         self.table().pools.get(&pool).is_some_and(|runs| runs.contains_key(&run))
     }
 
+    /// Whether an execution is live, in whatever pool.
+    pub fn has(&self, key: LaunchKey) -> bool {
+        self.table().pools.values().any(|runs| runs.get(&key.run).is_some_and(|live| live.glance.key() == key))
+    }
+
+    /// Whether any execution of a run is live.
+    pub fn is_live(&self, run: RunId) -> bool {
+        self.table().pools.values().any(|runs| runs.contains_key(&run))
+    }
+
+    /// Everything that is live, in no order.
+    pub fn sightings(&self) -> Vec<Sighting> {
+        let table = self.table();
+        let of_pool = |(pool, runs): (&PoolIndex, &HashMap<RunId, Live>)| {
+            let pool = *pool;
+            runs.values().map(move |live| Sighting { pool, seen: live.glance.seen() }).collect::<Vec<_>>()
+        };
+        table.pools.iter().flat_map(of_pool).collect()
+    }
+
     /// The live runs of a pool.
     pub fn ids(&self, pool: PoolIndex) -> Vec<RunId> {
         self.table().pools.get(&pool).map(|runs| runs.keys().copied().collect()).unwrap_or_default()
@@ -116,7 +161,7 @@ impl LiveRuns {
     /// Tells a run something. A full inbox means that it was told the same many times and has not acted yet: the
     /// repeat is dropped.
     pub fn tell(&self, pool: PoolIndex, run: RunId, input: Input) {
-        let inbox = self.table().pools.get(&pool).and_then(|runs| runs.get(&run).cloned());
+        let inbox = self.table().pools.get(&pool).and_then(|runs| runs.get(&run).map(|live| live.inbox.clone()));
         if let Some(inbox) = inbox
             && inbox.try_send(input).is_err()
         {
@@ -165,51 +210,53 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+    use worker_core::ids::TransitionId;
     use worker_core::machine::StopReason;
 
     use super::*;
 
     const POOL: PoolIndex = PoolIndex(0);
 
-    fn run(n: u128) -> RunId {
-        RunId(Uuid::from_u128(n))
+    fn run(n: u128) -> Glance {
+        let key = LaunchKey { run: RunId(Uuid::from_u128(n)), claim: TransitionId(Uuid::nil()) };
+        Glance::new(key, "name", "pool", false)
     }
 
     #[test]
     fn a_slot_is_free_again_when_it_is_dropped_and_never_twice() {
         let runs = LiveRuns::default();
-        let (first, _inbox) = runs.reserve(POOL, run(1), Some(1)).unwrap();
-        assert_eq!(runs.reserve(POOL, run(2), Some(1)).unwrap_err(), NoSlot::LimitReached { live: 1 });
+        let (first, _inbox) = runs.reserve(POOL, Some(1), run(1)).unwrap();
+        assert_eq!(runs.reserve(POOL, Some(1), run(2)).unwrap_err(), NoSlot::LimitReached { live: 1 });
         drop(first);
         assert_eq!(runs.count(POOL), 0);
-        assert!(runs.reserve(POOL, run(2), Some(1)).is_ok());
+        assert!(runs.reserve(POOL, Some(1), run(2)).is_ok());
     }
 
     #[test]
     fn a_run_is_live_once_whatever_pool_offers_it() {
         let runs = LiveRuns::default();
-        let _held = runs.reserve(POOL, run(1), None).unwrap();
-        assert_eq!(runs.reserve(PoolIndex(1), run(1), None).unwrap_err(), NoSlot::AlreadyLive);
+        let _held = runs.reserve(POOL, None, run(1)).unwrap();
+        assert_eq!(runs.reserve(PoolIndex(1), None, run(1)).unwrap_err(), NoSlot::AlreadyLive);
     }
 
     #[test]
     fn a_limit_counts_one_pool_only() {
         let runs = LiveRuns::default();
-        let _held = runs.reserve(POOL, run(1), Some(1)).unwrap();
-        assert!(runs.reserve(PoolIndex(1), run(2), Some(1)).is_ok());
+        let _held = runs.reserve(POOL, Some(1), run(1)).unwrap();
+        assert!(runs.reserve(PoolIndex(1), Some(1), run(2)).is_ok());
     }
 
     #[test]
     fn a_stopping_daemon_admits_nothing() {
         let runs = LiveRuns::default();
         runs.close();
-        assert_eq!(runs.reserve(POOL, run(1), None).unwrap_err(), NoSlot::Closed);
+        assert_eq!(runs.reserve(POOL, None, run(1)).unwrap_err(), NoSlot::Closed);
     }
 
     #[tokio::test]
     async fn what_is_told_arrives_and_a_flood_is_harmless() {
         let runs = LiveRuns::default();
-        let (_slot, mut inbox) = runs.reserve(POOL, run(1), None).unwrap();
+        let (_slot, mut inbox) = runs.reserve(POOL, None, run(1)).unwrap();
         for _ in 0..INBOX + 5 {
             runs.tell_all(&Input::Stop(StopReason::Cancelled));
         }
@@ -219,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_an_empty_pool_ends_with_its_last_run() {
         let runs = LiveRuns::default();
-        let (slot, _inbox) = runs.reserve(POOL, run(1), None).unwrap();
+        let (slot, _inbox) = runs.reserve(POOL, None, run(1)).unwrap();
         let waiting = {
             let runs = runs.clone();
             async move { runs.until_empty(POOL).await }

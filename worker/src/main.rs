@@ -1,7 +1,11 @@
-//! The `worker` program: parse, load, run, and map the result to an exit code.
+//! The `worker` program: parse, load, run, and map the result to an exit code. Started by itself, it supervises a run.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else: a supervisor is to stay small, and its arguments are not for people to type.
+    if std::env::args_os().nth(1).is_some_and(|word| word == infra_process::SUPERVISE_RUN) {
+        return infra_process::supervise();
+    }
     worker::cli::main()
 }

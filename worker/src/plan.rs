@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use central_api_client::ClientSettings;
 use serde_json::{Map, Value};
+use worker_config::{AdmissionSettings, RunsAtStop};
+
+use worker_core::rerun::RerunPolicy;
 
 use crate::registry::ProcessSettings;
 use crate::run::RunSettings;
@@ -30,6 +34,23 @@ pub struct DaemonPlan {
     pub metrics: Option<(String, u16)>,
     /// How cancellations are noticed.
     pub cancellation: CancellationPlan,
+    /// Where the daemons of this user keep what must survive them.
+    pub state_dir: Utf8PathBuf,
+    /// When runs are left where they are.
+    pub admission: AdmissionSettings,
+    /// What becomes of runs when the daemon stops.
+    pub shutdown: ShutdownPlan,
+}
+
+/// What becomes of runs when the daemon stops.
+#[derive(Clone, Copy, Debug)]
+pub struct ShutdownPlan {
+    /// What is asked for.
+    pub runs: RunsAtStop,
+    /// How long runs may take to end by themselves where they are waited for.
+    pub drain_timeout: Duration,
+    /// How long they then have to end after SIGTERM.
+    pub grace: Duration,
 }
 
 /// How cancellations are noticed.
@@ -58,6 +79,8 @@ pub struct PoolPlan {
     pub work_queues: Vec<String>,
     /// At most this many runs at a time.
     pub limit: Option<usize>,
+    /// Which crashes are not the end of a run.
+    pub rerun: RerunPolicy,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// The template, if given.

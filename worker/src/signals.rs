@@ -1,4 +1,4 @@
-//! The signals that stop a worker.
+//! The signals that a worker listens to.
 
 use std::io;
 
@@ -26,5 +26,23 @@ impl StopSignals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
         }
+    }
+}
+
+/// SIGHUP, which would end a process that does not take it over. It is, also where the process was started with it ignored.
+pub struct ReloadSignal(Signal);
+
+impl ReloadSignal {
+    /// Takes the signal over.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn take_over() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one. Cancel safe.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

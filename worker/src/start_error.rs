@@ -2,8 +2,10 @@
 
 use central_api_client::{ApiError, ClientBuildError};
 
+use crate::journal::JournalError;
 use crate::preflight::PreflightError;
 use crate::run::ErrorChain;
+use crate::state_folder::StateFolderError;
 
 /// Why a worker does not start. Shown once, to whoever typed the command or reads the unit's log.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,12 @@ pub enum StartError {
         #[source]
         source: ApiError,
     },
+    /// The state directory.
+    #[error(transparent)]
+    StateFolder(#[from] StateFolderError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Signal handlers.
     #[error("the stop signals cannot be taken over")]
     Signals(#[source] std::io::Error),
@@ -64,6 +72,10 @@ impl StartError {
             Self::Port { .. } => {
                 Some("Free the port, or choose another with PREFECT_CLIENT_METRICS_PORT.".to_owned())
             }
+            Self::StateFolder(_) | Self::Journal(_) => Some(
+                "Name a directory that this user can write, and whose disk is not full, with WORKER_STATE_DIR or `dir` in the section [state]."
+                    .to_owned(),
+            ),
             Self::Client(_) | Self::RunOnce { .. } | Self::Signals(_) | Self::OutputThread(_) => None,
         }
     }

@@ -1,14 +1,33 @@
 //! What the two queues, logs and events, have in common: how far they are, how they stop, and when they complain.
 
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a queue goes on delivering after it was told to stop.
 pub(crate) const FINAL_DELIVERY: Duration = Duration::from_secs(5);
+
+/// What those who fill a queue and the task that works it off have in common.
+pub(crate) struct Feed<Q> {
+    queue: Mutex<Q>,
+    pub(crate) wake: Notify,
+    pub(crate) progress: Progress,
+}
+
+impl<Q> Feed<Q> {
+    pub(crate) fn new(queue: Q) -> Self {
+        Self { queue: Mutex::new(queue), wake: Notify::new(), progress: Progress::new() }
+    }
+
+    /// Poison is no concern: no method of a queue panics half-way.
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Q> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How far a queue has been worked off. Entries are numbered from 1 and settled in order.
 #[derive(Debug)]
@@ -34,6 +53,10 @@ impl Progress {
     /// Whether the last delivery failed and none has succeeded since.
     pub(crate) fn set_failing(&self, failing: bool) {
         self.0.send_if_modified(|position| std::mem::replace(&mut position.failing, failing) != failing);
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.0.borrow().failing
     }
 
     /// Nothing more will be settled.

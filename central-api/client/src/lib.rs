@@ -8,7 +8,8 @@
 //! * [`EventsIn`], [`EventsOut`] and [`Channel`] are websockets. They spawn nothing: keep-alive happens inside `next` and
 //!   `idle`, so whoever holds one keeps calling those.
 //! * [`LogShipper`] and [`EventEmitter`] each spawn one task, which a `CancellationToken` stops and whose handle is
-//!   returned. Lines and events go in through bounded queues that never block; what they lose is counted and told.
+//!   returned. Lines and events go in through bounded queues that never block; what they lose is counted and told. While
+//!   the API does not take them they go on to a [`Spool`], a folder in which they outlive the process.
 //!
 //! It never ends the process, never prints a credential or the query of a URL, reads no environment variable but the proxy
 //! ones, and decides nothing about runs.
@@ -29,6 +30,7 @@ mod refusal;
 mod request;
 mod retry;
 mod settings;
+mod spool;
 mod tls;
 mod transport;
 mod undecodable;
@@ -43,4 +45,5 @@ pub use logs::LogShipper;
 pub use redact::redacted;
 pub use retry::CallKind;
 pub use settings::{ClientSettings, Credentials, LogSettings, RetrySettings, TlsSettings};
+pub use spool::Spool;
 pub use websocket::{Channel, ChannelError, Disposition, EventsIn, EventsOut, StreamError};

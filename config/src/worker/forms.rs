@@ -3,8 +3,8 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::{
-    keys::{INSTALL_POLICIES, LOG_FORMATS},
-    types::LogFormat,
+    keys::{INSTALL_POLICIES, LOG_FORMATS, RERUN_CAUSES, RUNS_AT_STOP},
+    types::{LogFormat, RunsAtStop},
 };
 use crate::{
     raw::Raw,
@@ -42,6 +42,26 @@ pub(super) fn log_format(raw: &Raw) -> Result<LogFormat, Refusal> {
         "human" => Ok(LogFormat::Human),
         "json" => Ok(LogFormat::Json),
         _ => Ok(LogFormat::Auto),
+    }
+}
+
+pub(super) fn runs_at_stop(raw: &Raw) -> Result<RunsAtStop, Refusal> {
+    match word(raw, RUNS_AT_STOP)?.as_str() {
+        "leave" => Ok(RunsAtStop::Leave),
+        "wait" => Ok(RunsAtStop::Wait),
+        "stop" => Ok(RunsAtStop::Stop),
+        _ => Ok(RunsAtStop::Auto),
+    }
+}
+
+/// Ways in which infrastructure fails a run.
+pub(super) fn rerun_causes(raw: &Raw) -> Result<Vec<String>, Refusal> {
+    let causes = value::texts(raw)?;
+    match causes.iter().find(|cause| !RERUN_CAUSES.contains(&cause.as_str())) {
+        Some(unknown) => {
+            Err(refusal(&format!("must hold words of {}", RERUN_CAUSES.join(", ")), &Raw::Text(unknown.clone())))
+        }
+        None => Ok(causes),
     }
 }
 

@@ -78,6 +78,10 @@ impl Key {
 pub(crate) const PREFIX: &str = "WORKER_";
 /// Words of `log.format`.
 pub(crate) const LOG_FORMATS: &[&str] = &["auto", "human", "json"];
+/// Words of `shutdown.runs`.
+pub(crate) const RUNS_AT_STOP: &[&str] = &["auto", "leave", "wait", "stop"];
+/// Words of `start.rerun_on`.
+pub(crate) const RERUN_CAUSES: &[&str] = &["preempted", "oom", "node_lost", "submit_failed"];
 /// Words of `start.install_policy`.
 pub(crate) const INSTALL_POLICIES: &[&str] = &["always", "if-not-present", "never", "prompt"];
 
@@ -100,6 +104,52 @@ pub(crate) const SHUTDOWN_GRACE: Key = Key {
     default: Some("10"),
     doc: "How long local processes may take to end after SIGTERM when the daemon stops, before they are killed.",
     ..key("shutdown.grace_seconds", "WORKER_SHUTDOWN_GRACE_SECONDS", KeyKind::Seconds)
+};
+pub(crate) const SHUTDOWN_RUNS: Key = Key {
+    default: Some("\"auto\""),
+    doc: "What becomes of running local processes when the daemon stops. `leave`: they go on, and the next daemon takes them \
+          over. `wait`: they may end by themselves for `drain_timeout_seconds`, and are stopped then. `stop`: they are stopped \
+          at once. `auto`: `leave`, except where they would die with the daemon, in a container or in a systemd unit that \
+          kills its whole group: there `wait`.",
+    ..key("shutdown.runs", "WORKER_SHUTDOWN_RUNS", KeyKind::Choice(RUNS_AT_STOP))
+};
+pub(crate) const DRAIN_TIMEOUT: Key = Key {
+    default: Some("15"),
+    doc: "How long runs may take to end by themselves where they are waited for. With `grace_seconds` it has to fit into what \
+          the service manager allows (TimeoutStopSec, terminationGracePeriodSeconds).",
+    ..key("shutdown.drain_timeout_seconds", "WORKER_SHUTDOWN_DRAIN_TIMEOUT_SECONDS", KeyKind::Seconds)
+};
+pub(crate) const ADMISSION: Key = Key {
+    default: Some("true"),
+    doc: "Leave due runs where they are while this machine is short of memory or processors, so that many late runs do not take \
+          it down.",
+    ..key("admission.enabled", "WORKER_ADMISSION_ENABLED", KeyKind::Bool)
+};
+pub(crate) const ADMISSION_MEMORY: Key = Key {
+    default: Some("90"),
+    doc: "No run is started while more than this share of the memory is in use, in per cent.",
+    ..key("admission.max_memory_percent", "WORKER_ADMISSION_MAX_MEMORY_PERCENT", KeyKind::Count)
+};
+pub(crate) const ADMISSION_RUNNABLE: Key = Key {
+    default: Some("4"),
+    doc: "No run is started while the processors are under pressure and more than this many tasks for each of them want to run.",
+    ..key("admission.max_runnable_per_core", "WORKER_ADMISSION_MAX_RUNNABLE_PER_CORE", KeyKind::Count)
+};
+pub(crate) const STARTS_PER_SECOND: Key = Key {
+    example: "20",
+    doc: "Most runs that are started in a second, over all pools. Unset: no limit.",
+    ..key("admission.starts_per_second", "WORKER_ADMISSION_STARTS_PER_SECOND", KeyKind::Count)
+};
+pub(crate) const RERUN_ON: Key = Key {
+    example: "[\"oom\", \"node_lost\"]",
+    doc: "Execute a run once more when its infrastructure failed it in one of these ways: `preempted`, `oom`, `node_lost`, \
+          `submit_failed`. Never after a failure of the flow's own code. Unset: never.",
+    ..key("start.rerun_on", "WORKER_START_RERUN_ON", KeyKind::Names)
+};
+pub(crate) const RERUN_MAX: Key = Key {
+    default: Some("1"),
+    doc: "How often one run is executed once more at most, for the causes in `rerun_on`.",
+    ..key("start.rerun_max", "WORKER_START_RERUN_MAX", KeyKind::Count)
 };
 pub(crate) const WAIT_FOR_API: Key = Key {
     default: Some("false"),
@@ -124,7 +174,7 @@ pub(crate) const CANCELLATION_POLL: Key = Key {
 };
 pub(crate) const STATE_DIR: Key = Key {
     example: "\"/var/lib/worker\"",
-    doc: "Directory in which the checkouts and temporary working directories of runs are made. Unset: \
+    doc: "Directory of what must survive the daemon (its journal, what the API has not taken yet) and of the folders of runs. Several daemons may share it. Unset: \
           $STATE_DIRECTORY (systemd), else `worker` in $XDG_STATE_HOME, else `~/.local/state/worker`, else `/var/lib/worker`.",
     ..key("state.dir", "WORKER_STATE_DIR", KeyKind::Path)
 };
@@ -210,7 +260,13 @@ pub(crate) const CREATE_POOL: Key = Key {
 pub const KEYS: &[Key] = &[
     PYTHON,
     KILL_GRACE,
+    SHUTDOWN_RUNS,
+    DRAIN_TIMEOUT,
     SHUTDOWN_GRACE,
+    ADMISSION,
+    ADMISSION_MEMORY,
+    ADMISSION_RUNNABLE,
+    STARTS_PER_SECOND,
     WAIT_FOR_API,
     CLIENT_CERT,
     CLIENT_KEY,
@@ -229,10 +285,12 @@ pub const KEYS: &[Key] = &[
     INSTALL_POLICY,
     BASE_JOB_TEMPLATE,
     CREATE_POOL,
+    RERUN_ON,
+    RERUN_MAX,
 ];
 
 /// The keys of a `[[pool]]` table besides its name; each means what it means in `[start]`.
-pub const POOL_KEYS: &[Key] = &[TYPE, LIMIT, WORK_QUEUE, PREFETCH, BASE_JOB_TEMPLATE, CREATE_POOL];
+pub const POOL_KEYS: &[Key] = &[TYPE, LIMIT, WORK_QUEUE, PREFETCH, BASE_JOB_TEMPLATE, CREATE_POOL, RERUN_ON, RERUN_MAX];
 
 /// The name of a `[[pool]]` table. No variable sets it.
 pub(crate) const POOL_NAME: Key =

@@ -11,5 +11,6 @@ pub(crate) mod variables;
 pub use keys::{KEYS, Key, KeyKind, POOL_KEYS};
 pub(crate) use read::{StateDirectory, WorkerReading};
 pub use types::{
-    ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, StartSettings, WorkerSettings,
+    AdmissionSettings, ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, RunsAtStop,
+    ShutdownSettings, StartSettings, WorkerSettings,
 };

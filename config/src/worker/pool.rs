@@ -34,6 +34,8 @@ pub(super) struct ForEveryPool {
     pub(super) prefetch: Given<Duration>,
     pub(super) base_job_template: Given<Option<Utf8PathBuf>>,
     pub(super) create_if_not_found: Given<bool>,
+    pub(super) rerun_on: Given<Vec<String>>,
+    pub(super) rerun_max: Given<NonZeroUsize>,
 }
 
 /// A value, and whether a `[[pool]]` table may say otherwise.
@@ -78,6 +80,8 @@ pub(super) fn pools(
             prefetch: all.prefetch.value,
             base_job_template: all.base_job_template.value.clone(),
             create_if_not_found: all.create_if_not_found.value,
+            rerun_on: all.rerun_on.value.clone(),
+            rerun_max: all.rerun_max.value,
         })
     };
     named.iter().map(of_name).collect()
@@ -110,6 +114,8 @@ impl PoolReading<'_, '_, '_> {
             prefetch: all.prefetch.unless(self.value(&name, &keys::PREFETCH, forms::whole_seconds)),
             base_job_template: all.base_job_template.unless(template.map(|path| Some(self.beside_the_file(&path)))),
             create_if_not_found: all.create_if_not_found.unless(self.value(&name, &keys::CREATE_POOL, value::boolean)),
+            rerun_on: all.rerun_on.unless(self.value(&name, &keys::RERUN_ON, forms::rerun_causes)),
+            rerun_max: all.rerun_max.unless(self.value(&name, &keys::RERUN_MAX, forms::count)),
             name,
         })
     }

@@ -1,6 +1,6 @@
 //! From merged values to [`WorkerSettings`] and the pools.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -8,7 +8,10 @@ use super::{
     forms,
     keys::{self, Key},
     pool::{self, ForEveryPool, Given, PoolTable},
-    types::{ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, StartSettings, WorkerSettings},
+    types::{
+        AdmissionSettings, ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, RunsAtStop,
+        ShutdownSettings, StartSettings, WorkerSettings,
+    },
 };
 use crate::{
     Origin,
@@ -51,7 +54,8 @@ impl WorkerReading<'_, '_> {
                 python: self.python(),
                 kill_grace: self.or(&keys::KILL_GRACE, value::seconds, Duration::from_secs(30), seconds_text),
             },
-            shutdown_grace: self.or(&keys::SHUTDOWN_GRACE, value::seconds, Duration::from_secs(10), seconds_text),
+            shutdown: self.shutdown(),
+            admission: self.admission(),
             wait_for_api: self.boolean(&keys::WAIT_FOR_API, false),
             client_certificate: self.client_certificate(),
             cancellation_poll: self.or(
@@ -73,6 +77,29 @@ impl WorkerReading<'_, '_> {
         (settings, pools)
     }
 
+    fn shutdown(&mut self) -> ShutdownSettings {
+        ShutdownSettings {
+            runs: self.or(&keys::SHUTDOWN_RUNS, forms::runs_at_stop, RunsAtStop::Auto, |runs| {
+                format!("{runs:?}").to_ascii_lowercase()
+            }),
+            drain_timeout: self.or(&keys::DRAIN_TIMEOUT, value::seconds, Duration::from_secs(15), seconds_text),
+            grace: self.or(&keys::SHUTDOWN_GRACE, value::seconds, Duration::from_secs(10), seconds_text),
+        }
+    }
+
+    fn admission(&mut self) -> AdmissionSettings {
+        AdmissionSettings {
+            enabled: self.boolean(&keys::ADMISSION, true),
+            max_memory_percent: self.count(&keys::ADMISSION_MEMORY, const { NonZeroUsize::new(90).unwrap() }),
+            max_runnable_per_core: self.count(&keys::ADMISSION_RUNNABLE, const { NonZeroUsize::new(4).unwrap() }),
+            starts_per_second: self.optional(&keys::STARTS_PER_SECOND, forms::count),
+        }
+    }
+
+    fn count(&mut self, key: &'static Key, default: NonZeroUsize) -> NonZeroUsize {
+        self.or(key, forms::count, default, NonZeroUsize::to_string)
+    }
+
     fn start(&mut self, start: &mut StartSettings, tables: &[PoolTable]) -> Vec<PoolSettings> {
         let named = self.names(&keys::POOL);
         start.name = self.optional(&keys::NAME, forms::name);
@@ -85,6 +112,8 @@ impl WorkerReading<'_, '_> {
         self.or(&keys::INSTALL_POLICY, forms::install_policy, "prompt".to_owned(), String::clone);
         let base_job_template = self.path(&keys::BASE_JOB_TEMPLATE);
         let create_if_not_found = self.boolean(&keys::CREATE_POOL, true);
+        let rerun_on = self.optional_list(&keys::RERUN_ON, forms::rerun_causes);
+        let rerun_max = self.count(&keys::RERUN_MAX, NonZeroUsize::MIN);
         let all = ForEveryPool {
             worker_type: self.given(&keys::TYPE, worker_type),
             limit: self.given(&keys::LIMIT, limit),
@@ -92,6 +121,8 @@ impl WorkerReading<'_, '_> {
             prefetch: self.given(&keys::PREFETCH, prefetch.unwrap_or(self.default_prefetch)),
             base_job_template: self.given(&keys::BASE_JOB_TEMPLATE, base_job_template),
             create_if_not_found: self.given(&keys::CREATE_POOL, create_if_not_found),
+            rerun_on: self.given(&keys::RERUN_ON, rerun_on),
+            rerun_max: self.given(&keys::RERUN_MAX, rerun_max),
         };
         pool::pools(&named, tables, &all, self.reading)
     }
@@ -141,8 +172,16 @@ impl WorkerReading<'_, '_> {
     }
 
     fn names(&mut self, key: &'static Key) -> Vec<String> {
+        self.optional_list(key, forms::names)
+    }
+
+    fn optional_list(
+        &mut self,
+        key: &'static Key,
+        parse: impl Fn(&Raw) -> Result<Vec<String>, Refusal>,
+    ) -> Vec<String> {
         let parse = |raw: &Raw| {
-            let names = forms::names(raw)?;
+            let names = parse(raw)?;
             Ok(Some(names).filter(|names| !names.is_empty()))
         };
         let names = self.reading.optional(key.into(), parse, |names| names.join(","));

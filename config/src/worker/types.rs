@@ -9,8 +9,10 @@ use camino::Utf8PathBuf;
 pub struct WorkerSettings {
     /// Flows run as local processes.
     pub process: ProcessSettings,
-    /// How long a stopping daemon waits for reports and calls under way.
-    pub shutdown_grace: Duration,
+    /// What happens when the daemon stops.
+    pub shutdown: ShutdownSettings,
+    /// When runs are left where they are.
+    pub admission: AdmissionSettings,
     /// Wait for an API that cannot be reached yet.
     pub wait_for_api: bool,
     /// What the daemon shows to the API, for mutual TLS.
@@ -32,6 +34,43 @@ pub struct ProcessSettings {
     pub python: Option<String>,
     /// Between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone)]
+pub struct ShutdownSettings {
+    /// What becomes of running processes.
+    pub runs: RunsAtStop,
+    /// How long they are waited for.
+    pub drain_timeout: Duration,
+    /// How long they then have to end after SIGTERM.
+    pub grace: Duration,
+}
+
+/// What becomes of running processes when the daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunsAtStop {
+    /// As the surroundings allow.
+    Auto,
+    /// They go on without it.
+    Leave,
+    /// They are waited for, within a bound.
+    Wait,
+    /// They are stopped.
+    Stop,
+}
+
+/// `[admission]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmissionSettings {
+    /// Whether the machine is looked at.
+    pub enabled: bool,
+    /// Share of the memory in use above which nothing is started, in per cent.
+    pub max_memory_percent: NonZeroUsize,
+    /// Tasks per processor that want to run above which nothing is started.
+    pub max_runnable_per_core: NonZeroUsize,
+    /// Most starts in a second.
+    pub starts_per_second: Option<NonZeroUsize>,
 }
 
 /// PEM files for mutual TLS.
@@ -91,4 +130,8 @@ pub struct PoolSettings {
     pub base_job_template: Option<Utf8PathBuf>,
     /// Create the pool if it does not exist.
     pub create_if_not_found: bool,
+    /// After which ends a run is executed once more: words of the setting.
+    pub rerun_on: Vec<String>,
+    /// How often at most.
+    pub rerun_max: NonZeroUsize,
 }

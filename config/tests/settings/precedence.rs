@@ -76,7 +76,7 @@ fn the_exact_name_of_a_variable_is_preferred_to_another_case() {
 
 #[test]
 fn later_worker_files_variables_and_flags_win() {
-    let seconds = |s: &Surroundings| s.load().settings.worker.shutdown_grace.as_secs();
+    let seconds = |s: &Surroundings| s.load().settings.worker.shutdown.grace.as_secs();
     let text = |value: u64| format!("[shutdown]\ngrace_seconds = {value}\n");
 
     let mut s = Surroundings::new();

@@ -11,7 +11,7 @@ fn defaults_are_those_of_the_table() {
     let worker = &loaded.settings.worker;
     assert_eq!(worker.process.python, None);
     assert_eq!(worker.process.kill_grace, Duration::from_secs(30));
-    assert_eq!(worker.shutdown_grace, Duration::from_secs(10));
+    assert_eq!(worker.shutdown.grace, Duration::from_secs(10));
     assert_eq!(worker.cancellation_poll, Duration::from_secs(10));
     assert_eq!(worker.log.format, LogFormat::Auto);
     assert!(worker.client_certificate.is_none() && !worker.wait_for_api);
@@ -48,6 +48,9 @@ fn what_a_file_may_not_hold_is_refused_with_its_line() {
         ("[start]\npool = ['a/b']\n", ":2: `start.pool` must hold names without `/` and `%`, not `a/b`"),
         ("[start]\nname = '50%'\n", ":2: `start.name` must not contain `/` or `%`, not `50%`"),
         ("[start]\nrun_once = 'yes'\n", ":2: `start.run_once` must be a boolean, not a string"),
+        ("[shutdown]\nruns = 'keep'\n", ":2: `shutdown.runs` must be one of auto, leave, wait, stop, not `keep`"),
+        ("[start]\nrerun_on = ['bug']\n", ":2: `start.rerun_on` must hold words of preempted, oom"),
+        ("[admission]\nstarts_per_second = 0\n", ":2: `admission.starts_per_second` must be at least 1"),
         ("[log]\nformat = 'xml'\n", ":2: `log.format` must be one of auto, human, json, not `xml`"),
         ("[log]\nlevel = 'info,x=loud'\n", ":2: `log.level` must be error, warn"),
         ("[api]\nclient_cert = 'c.pem'\n", ":2: `api.client_cert` needs `api.client_key` as well"),

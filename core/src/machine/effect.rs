@@ -10,12 +10,18 @@ use crate::handle::Handle;
 pub enum Effect {
     /// Check that the deployment still exists and propose Pending. Answers `Claimed` or `Refused`.
     Claim,
+    /// Ask the API whether a run that an earlier process had claimed, or was about to, is ours. Answers `Claimed`, `Refused`
+    /// or `Stop`.
+    Recall,
     /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared` or `SubmitFailed`.
     Prepare,
     /// Tell the API that the launch is near: event, labels, Submitting. Answers `Announced` or `Stop`.
     Announce,
     /// Write the run to the journal and sync it, before the effects after it.
     Persist,
+    /// Write the run to the journal without waiting for it. What is lost with it is found out again: a handle by its launch
+    /// key, a cancellation from the API, a report by the transition that it made.
+    PersistSoon,
     /// Start the infrastructure. Answers `Launched`, `SubmitFailed` or `LaunchUnclear`.
     Launch,
     /// Ask the plugin whether the launch left something. Answers `Located`.
@@ -51,7 +57,8 @@ pub enum Effect {
 pub enum KillIntent {
     /// The run was cancelled: the engine is told so first, so that it runs its cancellation hooks; then grace, then force.
     Cancel,
-    /// The worker stops: the engine sees a plain termination; then grace, then force.
+    /// The worker stops, or the run is over without its infrastructure: the engine sees a plain termination; then grace,
+    /// then force.
     Shutdown,
     /// No more grace.
     Force,

@@ -21,8 +21,8 @@ pub enum Input {
     SubmitFailed(String),
     /// The infrastructure was started, or had been started under the same key.
     Launched(Handle),
-    /// Whether the launch took effect cannot be told.
-    LaunchUnclear,
+    /// Whether the launch took effect cannot be told. The text says what went wrong, for the flow's author.
+    LaunchUnclear(String),
     /// What a search by launch key found.
     Located(Option<Handle>),
     /// The infrastructure was found running after a restart of the worker.
@@ -39,6 +39,8 @@ pub enum Input {
     Stop(StopReason),
     /// A second signal from the operator: no more grace.
     StopNow,
+    /// The worker takes no more runs: what was not started goes back, what was started goes on.
+    Withdraw,
     /// Leave the infrastructure running for the next worker process.
     Detach,
     /// The report was accepted, or refused for good.
@@ -57,4 +59,6 @@ pub enum StopReason {
     Shutdown,
     /// Nobody can tell whether the run was cancelled, and the operator would rather have it ended.
     Unobserved,
+    /// The API says that the run is over, or was deleted, and its infrastructure goes on.
+    Over,
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The actor feeds one [`Input`] at a time to [`Run::step`] and carries out the [`Effect`]s in order. `Persist` precedes
-//! `Launch` and `Report` in the same step, so that a process that dies in between knows on its return what it was
-//! about to do. Late and repeated inputs change nothing.
+//! `Claim`, `Launch` and `Report` in the same step, so that a process that dies in between knows on its return what it
+//! was about to do: [`Run::resume`]. Late and repeated inputs change nothing.
 
 mod effect;
 mod input;
@@ -74,12 +74,33 @@ pub struct Run {
     pub hurry: bool,
     /// Who reports the run's states while it executes.
     pub report_state: ReportState,
+    /// Why a launch was given up whose outcome is unknown. Absent if the process that launched did not live to see it fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_failure: Option<String>,
 }
 
 impl Run {
     /// A run that is about to be claimed.
     pub fn offered(key: LaunchKey) -> Self {
-        Self { key, phase: Phase::Claiming, stop: None, hurry: false, report_state: ReportState::Engine }
+        Self {
+            key,
+            phase: Phase::Claiming,
+            stop: None,
+            hurry: false,
+            report_state: ReportState::Engine,
+            launch_failure: None,
+        }
+    }
+
+    /// Infrastructure that nobody remembers having launched: the journal was lost, what it told of was not.
+    pub fn found(handle: Handle) -> Self {
+        let key = handle.key;
+        Self { phase: Phase::Running(handle), ..Self::offered(key) }
+    }
+
+    /// The first effects of a run that was offered.
+    pub fn begin() -> Vec<Effect> {
+        vec![Effect::Persist, Effect::Claim]
     }
 
     /// Who may propose states for this run now.
@@ -102,11 +123,14 @@ impl Run {
     /// The first effects for a run read back from the journal by a new process.
     pub fn resume(&self) -> Vec<Effect> {
         match &self.phase {
-            // The claim's own transition id makes asking again harmless.
-            Phase::Claiming => vec![Effect::Claim],
-            Phase::Preparing | Phase::Announcing => vec![Effect::Prepare],
+            Phase::Claiming | Phase::Preparing | Phase::Announcing => vec![Effect::Recall],
             Phase::Launching => vec![Effect::Find],
-            Phase::Running(handle) => vec![Effect::Reattach(handle.clone())],
+            Phase::Running(handle) => {
+                let mut effects = vec![Effect::RecordInfra(handle.clone())];
+                effects.extend((self.report_state == ReportState::Worker).then_some(Effect::ReportRunning));
+                effects.push(Effect::Reattach(handle.clone()));
+                effects
+            }
             Phase::Stopping(handle) => {
                 let intent = self.kill_intent();
                 vec![Effect::Watch(handle.clone()), Effect::Kill { handle: handle.clone(), intent }]
@@ -125,9 +149,11 @@ impl Run {
             (_, Input::Stop(reason)) => self.stop_requested(reason),
             (P::Claiming, Input::Claimed) => match self.stop {
                 Some(reason) => self.end(Outcome::unlaunched(reason), None),
-                None => self.enter(P::Preparing, vec![Effect::Persist, Effect::Prepare]),
+                None => self.enter(P::Preparing, vec![Effect::PersistSoon, Effect::Prepare]),
             },
-            (P::Claiming, Input::Refused) | (P::CleaningUp(_), Input::CleanedUp) => {
+            // Read back from the journal, and still ours.
+            (P::Preparing | P::Announcing, Input::Claimed) => self.enter(P::Preparing, vec![Effect::Prepare]),
+            (P::Claiming | P::Preparing | P::Announcing, Input::Refused) | (P::CleaningUp(_), Input::CleanedUp) => {
                 self.enter(P::Done, vec![Effect::Forget])
             }
             (P::Preparing, Input::Prepared(report_state)) => {
@@ -139,9 +165,11 @@ impl Run {
                 self.end(outcome, None)
             }
             (P::Launching, Input::Launched(handle) | Input::Located(Some(handle))) => self.launched(handle),
-            (P::Launching, Input::LaunchUnclear) => (self, vec![Effect::Find]),
+            (P::Launching, Input::LaunchUnclear(why)) => {
+                (Self { launch_failure: Some(why), ..self }, vec![Effect::PersistSoon, Effect::Find])
+            }
             (P::Launching, Input::Located(None)) => {
-                let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::LaunchLeftNothing), Outcome::unlaunched);
+                let outcome = Outcome::launch_left_nothing(self.stop, self.launch_failure.clone());
                 self.end(outcome, None)
             }
             (P::Running(handle), Input::FoundRunning) => (self, vec![Effect::Watch(handle)]),
@@ -153,17 +181,19 @@ impl Run {
             }
             (P::Stopping(handle), Input::KillUnsupported) => {
                 // The run is not ours to stop: whoever can will, and we go on watching.
-                Self { stop: None, ..self }.enter(P::Running(handle), vec![Effect::Persist])
+                Self { stop: None, ..self }.enter(P::Running(handle), vec![Effect::PersistSoon])
             }
             (_, Input::StopNow) => self.hurried(),
             // What was not launched cannot be left to anybody.
-            (P::Claiming | P::Preparing | P::Announcing, Input::Detach) => self.stop_requested(StopReason::Shutdown),
+            (P::Claiming | P::Preparing | P::Announcing, Input::Detach | Input::Withdraw) => {
+                self.stop_requested(StopReason::Shutdown)
+            }
             (P::Running(_) | P::Stopping(_) | P::Launching, Input::Detach) => {
                 (self, vec![Effect::Persist, Effect::Leave])
             }
             (P::Reporting(_, handle), Input::ReportSettled) => match handle {
                 Some(handle) => {
-                    self.enter(P::CleaningUp(handle.clone()), vec![Effect::Persist, Effect::Cleanup(handle)])
+                    self.enter(P::CleaningUp(handle.clone()), vec![Effect::PersistSoon, Effect::Cleanup(handle)])
                 }
                 None => self.enter(P::Done, vec![Effect::Forget]),
             },
@@ -178,7 +208,7 @@ impl Run {
             Phase::Preparing | Phase::Announcing => self.end(Outcome::unlaunched(reason), None),
             Phase::Running(handle) => {
                 let intent = self.kill_intent();
-                self.enter(Phase::Stopping(handle.clone()), vec![Effect::Persist, Effect::Kill { handle, intent }])
+                self.enter(Phase::Stopping(handle.clone()), vec![Effect::PersistSoon, Effect::Kill { handle, intent }])
             }
             // A claim or launch in flight is waited for: ending now would strand what it makes.
             Phase::Claiming
@@ -206,7 +236,7 @@ impl Run {
     }
 
     fn launched(self, handle: Handle) -> (Self, Vec<Effect>) {
-        let mut effects = vec![Effect::Persist, Effect::RecordInfra(handle.clone())];
+        let mut effects = vec![Effect::PersistSoon, Effect::RecordInfra(handle.clone())];
         if self.stop.is_some() {
             let intent = self.kill_intent();
             effects.push(Effect::Watch(handle.clone()));
@@ -234,7 +264,7 @@ impl Run {
         match self.stop {
             _ if self.hurry => KillIntent::Force,
             Some(StopReason::Cancelled) | None => KillIntent::Cancel,
-            Some(StopReason::Shutdown | StopReason::Unobserved) => KillIntent::Shutdown,
+            Some(StopReason::Shutdown | StopReason::Unobserved | StopReason::Over) => KillIntent::Shutdown,
         }
     }
 

@@ -30,8 +30,6 @@ pub enum Outcome {
 pub enum CrashCause {
     /// It never started. The text is for the flow's author.
     Submit(String),
-    /// The launch was begun, its answer was lost, and nothing was found.
-    LaunchLeftNothing,
     /// It ended in a way that the engine did not account for.
     Exited(ExitReport),
     /// It disappeared.
@@ -48,6 +46,17 @@ impl Outcome {
         match reason {
             StopReason::Cancelled => Self::Cancelled(None),
             StopReason::Shutdown | StopReason::Unobserved => Self::Released,
+            StopReason::Over => Self::Settled(Exit::Vanished),
+        }
+    }
+
+    /// The end of a run whose launch brought nothing. One that failed is the run's own trouble; one that was interrupted by
+    /// the end of the worker is not, and the run is put back.
+    pub(super) fn launch_left_nothing(stop: Option<StopReason>, failure: Option<String>) -> Self {
+        match (stop, failure) {
+            (Some(reason), _) => Self::unlaunched(reason),
+            (None, Some(why)) => Self::Crashed(CrashCause::Submit(why)),
+            (None, None) => Self::Released,
         }
     }
 
@@ -57,6 +66,7 @@ impl Outcome {
             StopReason::Cancelled => Self::Cancelled(None),
             StopReason::Shutdown => Self::Crashed(CrashCause::WorkerStopped(None)),
             StopReason::Unobserved => Self::Crashed(CrashCause::Unobserved(None)),
+            StopReason::Over => Self::Settled(Exit::Vanished),
         }
     }
 
@@ -69,7 +79,7 @@ impl Outcome {
             return Self::Cancelled(Some(report.exit));
         }
         match (report_state, report.exit) {
-            _ if report.concluded.is_some() => Self::Settled(report.exit),
+            _ if report.concluded.is_some() || stop == Some(StopReason::Over) => Self::Settled(report.exit),
             (ReportState::Engine, Exit::Code(0)) => Self::Settled(report.exit),
             (ReportState::Worker, Exit::Code(0)) => Self::Completed,
             _ if stop == Some(StopReason::Shutdown) => Self::Crashed(CrashCause::WorkerStopped(Some(report.clone()))),
@@ -90,7 +100,7 @@ impl Outcome {
             Self::Crashed(CrashCause::WorkerStopped(report) | CrashCause::Unobserved(report)) => {
                 report.as_ref().map(|report| report.exit.status_code())
             }
-            Self::Crashed(CrashCause::Submit(_) | CrashCause::LaunchLeftNothing) | Self::Released => None,
+            Self::Crashed(CrashCause::Submit(_)) | Self::Released => None,
         }
     }
 }

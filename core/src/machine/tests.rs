@@ -45,7 +45,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Announced),
         Just(Input::SubmitFailed("why".to_owned())),
         Just(Input::Launched(handle())),
-        Just(Input::LaunchUnclear),
+        Just(Input::LaunchUnclear("no answer".to_owned())),
         Just(Input::Located(None)),
         Just(Input::Located(Some(handle()))),
         Just(Input::FoundRunning),
@@ -58,7 +58,9 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Stop(StopReason::Cancelled)),
         Just(Input::Stop(StopReason::Shutdown)),
         Just(Input::Stop(StopReason::Unobserved)),
+        Just(Input::Stop(StopReason::Over)),
         Just(Input::StopNow),
+        Just(Input::Withdraw),
         Just(Input::Detach),
         Just(Input::ReportSettled),
         Just(Input::CleanedUp),
@@ -94,6 +96,8 @@ impl Seen {
                     prop_assert!(!self.owned, "forgot a run whose infrastructure was not cleaned up");
                 }
                 Effect::Claim
+                | Effect::PersistSoon
+                | Effect::Recall
                 | Effect::Prepare
                 | Effect::Announce
                 | Effect::Find
@@ -173,17 +177,17 @@ fn a_run_that_goes_well_takes_the_whole_way() {
     assert_eq!(
         names,
         [
-            Effect::Persist,
+            Effect::PersistSoon,
             Effect::Prepare,
             Effect::Announce,
             Effect::Persist,
             Effect::Launch,
-            Effect::Persist,
+            Effect::PersistSoon,
             Effect::RecordInfra(handle()),
             Effect::Watch(handle()),
             Effect::Persist,
             Effect::Report(Outcome::Settled(Exit::Code(0))),
-            Effect::Persist,
+            Effect::PersistSoon,
             Effect::Cleanup(handle()),
             Effect::Forget,
         ]
@@ -212,12 +216,52 @@ fn a_shutdown_before_the_launch_gives_the_run_back() {
 
 #[test]
 fn a_lost_launch_answer_is_looked_up_and_never_launched_again() {
-    let (run, effects) = at(Phase::Launching).step(Input::LaunchUnclear);
-    assert_eq!(effects, [Effect::Find]);
+    let (run, effects) = at(Phase::Launching).step(Input::LaunchUnclear("busy".to_owned()));
+    assert_eq!(effects, [Effect::PersistSoon, Effect::Find]);
     let (found, _) = run.clone().step(Input::Located(Some(handle())));
     assert_eq!(found.phase, Phase::Running(handle()));
     let (lost, _) = run.step(Input::Located(None));
-    assert_eq!(lost.phase, Phase::Reporting(Outcome::Crashed(CrashCause::LaunchLeftNothing), None));
+    assert_eq!(lost.phase, Phase::Reporting(Outcome::Crashed(CrashCause::Submit("busy".to_owned())), None));
+}
+
+#[test]
+fn a_launch_that_the_end_of_the_worker_interrupted_puts_the_run_back() {
+    let interrupted = at(Phase::Launching);
+    assert_eq!(interrupted.resume(), [Effect::Find]);
+    let (run, effects) = interrupted.step(Input::Located(None));
+    assert_eq!(run.phase, Phase::Reporting(Outcome::Released, None));
+    assert_eq!(effects, [Effect::Persist, Effect::Report(Outcome::Released)]);
+}
+
+#[test]
+fn a_claim_is_on_disk_before_it_is_made_and_asked_about_after_a_restart() {
+    assert_eq!(Run::begin(), [Effect::Persist, Effect::Claim]);
+    for phase in [Phase::Claiming, Phase::Preparing] {
+        let run = at(phase);
+        assert_eq!(run.resume(), [Effect::Recall]);
+        let (ours, effects) = run.clone().step(Input::Claimed);
+        assert_eq!(ours.phase, Phase::Preparing);
+        assert_eq!(effects.last(), Some(&Effect::Prepare));
+        assert_eq!(run.clone().step(Input::Refused).1, [Effect::Forget]);
+    }
+    let (cancelled, _) = at(Phase::Preparing).step(Input::Stop(StopReason::Cancelled));
+    assert_eq!(cancelled.phase, Phase::Reporting(Outcome::Cancelled(None), None));
+}
+
+#[test]
+fn a_running_run_that_is_read_back_tells_the_api_again_what_may_not_have_arrived() {
+    let engine = at(Phase::Running(handle()));
+    assert_eq!(engine.resume(), [Effect::RecordInfra(handle()), Effect::Reattach(handle())]);
+    let command = Run { report_state: ReportState::Worker, ..engine };
+    assert!(command.resume().contains(&Effect::ReportRunning));
+}
+
+#[test]
+fn infrastructure_that_outlives_its_run_is_stopped_and_nothing_is_reported() {
+    let (stopping, effects) = at(Phase::Running(handle())).step(Input::Stop(StopReason::Over));
+    assert_eq!(effects.last(), Some(&Effect::Kill { handle: handle(), intent: KillIntent::Shutdown }));
+    let (run, _) = stopping.step(exited(Exit::Signal(15)));
+    assert_eq!(run.phase, Phase::Reporting(Outcome::Settled(Exit::Signal(15)), Some(handle())));
 }
 
 #[test]
@@ -294,8 +338,12 @@ fn a_second_signal_during_the_launch_is_remembered() {
 
 #[test]
 fn what_was_not_launched_is_given_back_rather_than_left() {
-    let (_, effects) = at(Phase::Preparing).step(Input::Detach);
-    assert_eq!(effects, [Effect::Persist, Effect::Report(Outcome::Released)]);
+    for leaving in [Input::Detach, Input::Withdraw] {
+        let (_, effects) = at(Phase::Preparing).step(leaving);
+        assert_eq!(effects, [Effect::Persist, Effect::Report(Outcome::Released)]);
+    }
+    let running = at(Phase::Running(handle()));
+    assert_eq!(running.clone().step(Input::Withdraw), (running, Vec::new()), "it may end by itself");
     let (claiming, _) = at(Phase::Claiming).step(Input::Detach);
     assert_eq!(claiming.step(Input::Claimed).1, [Effect::Persist, Effect::Report(Outcome::Released)]);
 }

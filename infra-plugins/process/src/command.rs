@@ -8,11 +8,14 @@ use crate::uv;
 use camino::Utf8Path;
 use worker_core::spec::RunSpec;
 
-/// A command, and the interpreter that was chosen for it if it is the default one.
+/// The module that runs a flow, as arguments of a Python.
+const ENGINE: [&str; 2] = ["-m", "prefect.engine"];
+
+/// A command, and the words that start the Python of the default one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) words: Vec<String>,
-    pub(crate) interpreter: Option<String>,
+    pub(crate) python: Vec<String>,
 }
 
 /// The configured command, split as a POSIX shell would but executed without one; else the Prefect engine.
@@ -26,15 +29,18 @@ pub(crate) fn choose(
         return if words.is_empty() {
             Err(ProcessError::EmptyCommand)
         } else {
-            Ok(Command { words, interpreter: None })
+            Ok(Command { words, python: Vec::new() })
         };
     }
     let environment = environment::of_run(&settings.worker_environment, spec);
     let path = environment.get("PATH").map(String::as_str);
-    if let Some(words) = uv::command(&spec.env, &settings.worker_environment, path, working_dir) {
-        return Ok(Command { words, interpreter: None });
+    if let Some(launcher) = uv::launcher(&spec.env, &settings.worker_environment, path, working_dir) {
+        return Ok(Command { words: followed_by(&launcher, &ENGINE), python: followed_by(&launcher, &["python"]) });
     }
-    let python = interpreter::choose(settings)?.into_string();
-    let words = vec![python.clone(), "-m".to_owned(), "prefect.engine".to_owned()];
-    Ok(Command { words, interpreter: Some(python) })
+    let python = vec![interpreter::choose(settings)?.into_string()];
+    Ok(Command { words: followed_by(&python, &ENGINE), python })
+}
+
+fn followed_by(words: &[String], more: &[&str]) -> Vec<String> {
+    words.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect()
 }

@@ -6,6 +6,8 @@ use camino::Utf8PathBuf;
 use infra_contract::{ErrorClass, InfraError};
 use worker_core::job_configuration::JobConfigurationError;
 
+use crate::orders::Hooks;
+
 /// An error of the process kind. The texts about a run that could not start are shown to the flow's author.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProcessError {
@@ -23,8 +25,16 @@ pub(crate) enum ProcessError {
     NoWorkingDirectory { path: Utf8PathBuf },
     #[error("Flow run could not start: the working directory {path} cannot be used")]
     UnusableWorkingDirectory { path: Utf8PathBuf, source: io::Error },
-    #[error("Flow run could not start: the temporary working directory {path} cannot be made")]
-    TemporaryDirectory { path: Utf8PathBuf, source: io::Error },
+    #[error("the folder of a run, {path}, cannot be used")]
+    RunFolder { path: Utf8PathBuf, source: io::Error },
+    #[error("Flow run could not start: its supervisor cannot be started")]
+    NoSupervisor(#[source] io::Error),
+    #[error("Flow run may not have started: its supervisor did not say")]
+    SilentSupervisor(#[source] io::Error),
+    #[error("Flow run could not start: {reason}")]
+    Refused { reason: String },
+    #[error("Flow run could not start: the launch was given up")]
+    GivenUp,
     #[error("Flow run could not start: the executable `{program}` was not found")]
     ProgramNotFound { program: String },
     #[error("Flow run could not start: `{program}` is not an executable file")]
@@ -41,7 +51,15 @@ pub(crate) enum ProcessError {
     Signal { pid: i32, source: io::Error },
     #[error("process {pid} has been killed but does not end")]
     DoesNotEnd { pid: i32 },
-    #[error("the temporary working directory {path} cannot be removed")]
+    #[error("hooks cannot be run: the supervisor of the run, which kept its environment, is gone")]
+    NoEnvironmentForHooks,
+    #[error("hooks can only be run for the default command, whose Python is known")]
+    HooksOfOtherCommand,
+    #[error("hooks can only be run when the run has ended")]
+    HooksOfRunningRun,
+    #[error("the {hooks} hooks of the flow failed: {how}")]
+    HooksFailed { hooks: Hooks, how: String },
+    #[error("{path} cannot be removed")]
     Cleanup { path: Utf8PathBuf, source: io::Error },
 }
 
@@ -56,13 +74,22 @@ impl ProcessError {
             | Self::UnusableWorkingDirectory { .. }
             | Self::ProgramNotFound { .. }
             | Self::ProgramNotExecutable { .. }
-            | Self::Spawn { .. } => ErrorClass::BadSpec,
-            Self::NoInterpreter | Self::InterpreterNotFound(_) | Self::UnknownIdentity { .. } => {
-                ErrorClass::Unsupported
-            }
-            Self::TemporaryDirectory { .. } | Self::DoesNotEnd { .. } | Self::Cleanup { .. } => ErrorClass::Transient,
+            | Self::Spawn { .. }
+            | Self::HooksFailed { .. } => ErrorClass::BadSpec,
+            Self::NoInterpreter
+            | Self::InterpreterNotFound(_)
+            | Self::UnknownIdentity { .. }
+            | Self::NoEnvironmentForHooks
+            | Self::HooksOfOtherCommand => ErrorClass::Unsupported,
+            Self::RunFolder { .. }
+            | Self::NoSupervisor(_)
+            | Self::SilentSupervisor(_)
+            | Self::Refused { .. }
+            | Self::GivenUp
+            | Self::DoesNotEnd { .. }
+            | Self::Cleanup { .. } => ErrorClass::Transient,
             Self::Signal { .. } => ErrorClass::Denied,
-            Self::UnreadablePlan(_) | Self::UnreadableHandle(_) => ErrorClass::Bug,
+            Self::UnreadablePlan(_) | Self::UnreadableHandle(_) | Self::HooksOfRunningRun => ErrorClass::Bug,
         }
     }
 
@@ -84,7 +111,8 @@ impl ProcessError {
                 "the machine is short of processes, files or memory: lower the worker's limit"
             }
             Self::Spawn { .. } => "is it built for this machine, and does the interpreter in its first line exist?",
-            Self::TemporaryDirectory { .. } => "is the worker's state directory writable, and its disk not full?",
+            Self::RunFolder { .. } => "is the worker's state directory writable, and its disk not full?",
+            Self::NoSupervisor(_) => "the machine is short of processes, files or memory: lower the worker's limit",
             Self::UnknownIdentity { .. } => {
                 "mount /proc, by which a process is told from a later one of the same number"
             }
@@ -92,7 +120,16 @@ impl ProcessError {
                 "it is probably waiting for a disk or network file system; it ends when that answers"
             }
             Self::Signal { .. } => "does the run's command change its user (sudo, setuid)?",
-            Self::Cleanup { .. } | Self::UnreadablePlan(_) | Self::UnreadableHandle(_) => return None,
+            Self::HooksFailed { .. } => "look for the failed hook in the run's log; it is not called again",
+            Self::SilentSupervisor(_)
+            | Self::Refused { .. }
+            | Self::GivenUp
+            | Self::NoEnvironmentForHooks
+            | Self::HooksOfOtherCommand
+            | Self::HooksOfRunningRun
+            | Self::Cleanup { .. }
+            | Self::UnreadablePlan(_)
+            | Self::UnreadableHandle(_) => return None,
         })
     }
 }
@@ -117,7 +154,9 @@ impl From<ProcessError> for InfraError {
         match error {
             ProcessError::UnreadableCommand(source) => edge.because(source),
             ProcessError::UnusableWorkingDirectory { source, .. }
-            | ProcessError::TemporaryDirectory { source, .. }
+            | ProcessError::RunFolder { source, .. }
+            | ProcessError::NoSupervisor(source)
+            | ProcessError::SilentSupervisor(source)
             | ProcessError::Spawn { source, .. }
             | ProcessError::Signal { source, .. }
             | ProcessError::Cleanup { source, .. } => edge.because(source),
@@ -130,6 +169,12 @@ impl From<ProcessError> for InfraError {
             | ProcessError::ProgramNotFound { .. }
             | ProcessError::ProgramNotExecutable { .. }
             | ProcessError::UnknownIdentity { .. }
+            | ProcessError::Refused { .. }
+            | ProcessError::GivenUp
+            | ProcessError::NoEnvironmentForHooks
+            | ProcessError::HooksOfOtherCommand
+            | ProcessError::HooksOfRunningRun
+            | ProcessError::HooksFailed { .. }
             | ProcessError::DoesNotEnd { .. } => edge,
         }
     }

@@ -36,6 +36,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::settings::SupervisorProgram;
 
     struct Machine(tempfile::TempDir);
 
@@ -62,6 +63,8 @@ mod tests {
                 python: python.map(str::to_owned),
                 worker_environment,
                 runs_directory: "/nonexistent".into(),
+                owner: "tests".to_owned(),
+                supervisor: SupervisorProgram::this_program(),
             };
             choose(&settings).map(Utf8PathBuf::into_string)
         }

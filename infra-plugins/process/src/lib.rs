@@ -1,48 +1,65 @@
-//! The process kind: each run is a child process of the worker, in a process group of its own.
+//! The process kind: each run is a process on the worker's machine, under a supervisor of its own that outlives the worker.
 //!
-//! [`ProcessPlugin`] starts the run's command, by default `python -m prefect.engine`, with the environment that Prefect's
-//! process worker would give it; relays its output; speaks the control session with the engine, over which a
-//! cancellation is announced and outcomes come back; and stops the whole tree of processes, including those that have
-//! detached themselves from it.
+//! [`ProcessPlugin`] starts for each run a supervisor, which starts the run's command, by default
+//! `python -m prefect.engine`, with the environment that Prefect's process worker would give it. What is known of a run
+//! lies in its folder: who has claimed it, which process it is, its output, how it ended. The worker may die, be restarted
+//! or be upgraded meanwhile: a later one finds the folder and goes on. [`supervise`] is the supervisor; a program that
+//! uses the plugin must call it when it is started as [`SupervisorProgram`] says.
 //!
-//! **Spawns**: for each run one task, which relays the output, waits for the child and sweeps up after it; it is owned by
-//! the plugin's table of runs and ends with the run. For the plugin one task, started with the first launch, which
-//! accepts control connections on the loopback interface and is aborted with the plugin.
+//! **Spawns**: for each run one supervisor process, one thread each, and below it the command. In the worker for each run
+//! one task, which waits for the end and collects the supervisor; it is owned by the plugin's table of runs and ends with
+//! the run. For the plugin one task that hears of changes in the folders, and one for each launch that was given up, which
+//! removes its folder after seconds; all are aborted with the plugin, and no run is touched by that.
 //!
-//! **Channels**: for each run one bounded channel of output towards whoever watches. A full one holds the child back;
-//! after a while without a reader, output is dropped and counted, so that neither the child hangs nor memory grows.
+//! **Channels**: output goes through files, which the command writes itself and whoever watches reads on. They hold
+//! a bounded number of bytes: what was relayed is freed first, then what is oldest, and that is said where it is missing.
+//! So neither the run waits for a reader, nor does memory or the disk fill up. Orders go to a supervisor through a socket
+//! in the folder; the engine speaks with it through a port on the loopback interface.
 //!
 //! **Never**: reads the worker's own environment or settings (they are handed in as [`ProcessSettings`]), talks to the API,
-//! decides what becomes of a run, or survives the worker: children are not stopped when the worker is killed, but their
-//! exit is then lost, and a later worker can only see whether they still run.
+//! decides what becomes of a run, writes a run's environment to disk or into an argument, or starts anything under a
+//! launch key that somebody else has claimed.
 
+mod adoption;
+mod cgroup;
+mod changes;
 mod check;
+mod claim;
 mod command;
 mod control;
 mod environment;
 mod error;
 mod executable;
 mod exit_detail;
+mod fences;
 mod fields;
+mod folder;
 mod handle;
 mod interpreter;
+mod launch;
 mod lines;
 mod masking;
-mod output;
+mod oom;
+mod orders;
+mod output_file;
 mod plan;
 mod plugin;
 mod process;
 mod procfs;
+mod relayed;
+mod removal;
 mod run;
 mod settings;
 mod shepherd;
-mod spawn;
-mod stderr_tail;
 mod stop;
+mod supervision;
+mod supervisor;
+mod tail;
 mod template;
 mod tree;
 mod uv;
 
 pub use environment::LAUNCH_MARKER;
 pub use plugin::ProcessPlugin;
-pub use settings::ProcessSettings;
+pub use settings::{ProcessSettings, SUPERVISE_RUN, SupervisorProgram};
+pub use supervisor::supervise;

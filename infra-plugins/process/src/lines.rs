@@ -26,6 +26,11 @@ impl LineCutter {
         self.take(self.0.len())
     }
 
+    /// How many bytes wait for the end of their line.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

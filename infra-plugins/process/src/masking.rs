@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
 /// What is shown instead of a secret.
 const MASK: &str = "***";
 
@@ -14,29 +18,59 @@ const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTI
 /// Shorter values are not looked for in texts: they occur by chance.
 const SHORTEST_SOUGHT: usize = 6;
 
+/// Shorter lines of a secret of several lines (a private key) are not looked for by themselves.
+const SHORTEST_LINE: usize = 16;
+
 /// A variable's value as it may be shown.
 pub(crate) fn shown<'v>(name: &str, value: &'v str) -> &'v str {
     if is_secret(name, value) { MASK } else { value }
 }
 
-/// A text of the run without the values of its secret variables.
+/// A text of the run without the values of its secret variables, plain or in base64.
 pub(crate) fn without_secrets(text: &str, environment: &BTreeMap<String, String>) -> String {
-    let secrets = environment.iter().filter(|(name, value)| value.len() >= SHORTEST_SOUGHT && is_secret(name, value));
-    secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), MASK))
+    let secrets = environment.iter().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value.as_str());
+    let mut sought: Vec<String> = secrets.flat_map(forms).filter(|form| form.len() >= SHORTEST_SOUGHT).collect();
+    // The longest first: what is a part of another must not break it into pieces that are no longer found.
+    sought.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    sought.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), MASK))
+}
+
+/// How the value of a secret may show up: as it is, line by line, as the password that it holds, and each in base64.
+fn forms(secret: &str) -> Vec<String> {
+    let lines = secret.lines().filter(|line| line.len() >= SHORTEST_LINE);
+    let plain = [secret].into_iter().chain(password_in_url(secret)).chain(lines);
+    plain.flat_map(|form| base64_forms(form).into_iter().chain([form.to_owned()])).collect()
+}
+
+/// What is certain to be in the base64 form of any text that holds the secret: it depends on the secret's place in it.
+fn base64_forms(secret: &str) -> Vec<String> {
+    if secret.len() < SHORTEST_SOUGHT {
+        return Vec::new();
+    }
+    let alphabets = [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
+    let placed = |alphabet: &GeneralPurpose, before: usize| {
+        let encoded = alphabet.encode([&vec![0; before], secret.as_bytes()].concat());
+        // Characters that also depend on what is before or behind.
+        let first = (before * 8).div_ceil(6);
+        let last = (before + secret.len()) * 8 / 6;
+        encoded.get(first..last).map(str::to_owned)
+    };
+    alphabets.into_iter().flat_map(|alphabet| (0..3).filter_map(move |before| placed(alphabet, before))).collect()
 }
 
 fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_NAMES.contains(&name.as_str())
         || SECRET_WORDS.iter().any(|word| name.contains(word))
-        || has_password_in_url(value)
+        || password_in_url(value).is_some()
 }
 
-/// Whether a value is a URL such as `postgres://user:password@host`.
-fn has_password_in_url(value: &str) -> bool {
-    let Some((_, rest)) = value.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+/// The password in a URL such as `postgres://user:password@host`.
+fn password_in_url(value: &str) -> Option<&str> {
+    let (_, rest) = value.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    Some(user.split_once(':')?.1)
 }
 
 #[cfg(test)]
@@ -64,5 +98,25 @@ mod tests {
             ("OTHER_KEY".to_owned(), "a".to_owned()),
         ]);
         assert_eq!(without_secrets("bad token abcdef123", &environment), "bad token ***");
+    }
+
+    #[test]
+    fn texts_lose_secrets_in_base64_wherever_they_stand_in_what_was_encoded() {
+        let environment = BTreeMap::from([("API_TOKEN".to_owned(), "abcdef123-456".to_owned())]);
+        for (before, behind) in [("", ""), ("u:", ""), ("me:", "!"), ("user:", "\n")] {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{before}abcdef123-456{behind}"));
+            let text = without_secrets(&format!("Basic {encoded}"), &environment);
+            assert!(text.contains("***") && text.len() < 24, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_lose_the_password_of_a_url_and_the_lines_of_a_key() {
+        let environment = BTreeMap::from([
+            ("DATABASE".to_owned(), "postgres://me:hunter22@db/x".to_owned()),
+            ("SIGNING_KEY".to_owned(), "-----BEGIN-----\nMIIEvQIBADANBgkqhkiG\n".to_owned()),
+        ]);
+        let text = without_secrets("no login with hunter22 or MIIEvQIBADANBgkqhkiG", &environment);
+        assert_eq!(text, "no login with *** or ***");
     }
 }

@@ -18,8 +18,8 @@ use crate::settings::ProcessSettings;
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ProcessPlan {
     pub(crate) words: Vec<String>,
-    /// The interpreter of the default command.
-    pub(crate) interpreter: Option<String>,
+    /// The words that start the Python of the default command; none for another command.
+    pub(crate) python: Vec<String>,
     /// The whole environment but for the control session.
     pub(crate) environment: BTreeMap<String, String>,
     /// Absolute; `None` is a temporary directory.
@@ -41,7 +41,7 @@ pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, P
     let command = command::choose(settings, spec, working_dir.as_deref())?;
     let detail = ProcessPlan {
         words: command.words,
-        interpreter: command.interpreter,
+        python: command.python,
         environment: environment::of_run(&settings.worker_environment, spec),
         working_dir,
         stream_output: fields.stream_output,

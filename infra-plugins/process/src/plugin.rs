@@ -1,16 +1,20 @@
 //! The plugin.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use camino::Utf8PathBuf;
 use futures::{StreamExt as _, stream};
 use infra_contract::{
-    CancelsRunning, Capabilities, EventStream, Finding, Found, InfraError, InfraEvent, InfraPlugin, JobTemplate, Killed,
+    CancelsRunning, Capabilities, EventStream, Finding, FlowHooks, Found, InfraError, InfraEvent, InfraPlugin,
+    JobTemplate, Killed,
 };
+use tokio::process::Child;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use worker_core::exit::{Exit, ExitReport};
@@ -19,30 +23,36 @@ use worker_core::ids::LaunchKey;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
 
+use crate::adoption::{self, Adopted};
+use crate::changes::Changes;
 use crate::check;
-use crate::control::ControlListener;
+use crate::claim::Claim;
 use crate::error::ProcessError;
+use crate::fences::{self, FENCE_TIME};
+use crate::folder::RunFolder;
 use crate::handle::{HandleDetail, KIND};
-use crate::output;
+use crate::launch;
 use crate::plan::{self, ProcessPlan};
-use crate::process::Process;
-use crate::procfs;
+use crate::removal;
 use crate::run::Run;
 use crate::settings::ProcessSettings;
-use crate::shepherd::{self, Flock};
-use crate::spawn::{self, WorkingDirectory};
+use crate::shepherd;
 use crate::stop;
 use crate::template::base_job_template;
-use crate::tree::Tree;
 
 /// The plugin of kind `process`. Needs a tokio runtime with time and I/O from the first launch on.
 #[derive(Debug)]
 pub struct ProcessPlugin {
     settings: ProcessSettings,
     template: JobTemplate,
-    /// `None` inside once it turned out that nothing can be bound: runs are then stopped by signals alone.
-    control: OnceCell<Option<ControlListener>>,
+    changes: OnceLock<Changes>,
     runs: Mutex<HashMap<LaunchKey, Tended>>,
+    /// What earlier worker processes left of failed launches is removed once.
+    cleared: OnceCell<()>,
+    /// Held while a fence is put up, lifted or taken down.
+    fences: Arc<Mutex<()>>,
+    /// Tasks that take fences down when their time is over.
+    taking_down: Mutex<JoinSet<()>>,
 }
 
 /// A run, and the task that tends it.
@@ -55,89 +65,100 @@ struct Tended {
 impl ProcessPlugin {
     /// A plugin that has started nothing yet.
     pub fn new(settings: ProcessSettings) -> Self {
-        Self { settings, template: base_job_template(), control: OnceCell::new(), runs: Mutex::default() }
+        Self {
+            settings,
+            template: base_job_template(),
+            changes: OnceLock::new(),
+            runs: Mutex::default(),
+            cleared: OnceCell::new(),
+            fences: Arc::default(),
+            taking_down: Mutex::default(),
+        }
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<LaunchKey, Tended>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.runs)
     }
 
     fn known(&self, key: &LaunchKey) -> Option<Arc<Run>> {
         self.runs().get(key).map(|tended| Arc::clone(&tended.run))
     }
 
-    /// The listener, bound at the first launch.
-    async fn control(&self) -> Option<&ControlListener> {
-        let bind = || async {
-            let unbound = |error: &std::io::Error| {
-                tracing::warn!(%error, "no control sessions: cancelled runs will show as crashed first");
-            };
-            ControlListener::bind().await.inspect_err(unbound).ok()
-        };
-        self.control.get_or_init(bind).await.as_ref()
+    fn folder(&self, key: &LaunchKey) -> RunFolder {
+        RunFolder::of(&self.settings.runs_directory, key)
     }
 
-    /// The run behind a handle, taken in hand if an earlier worker started it; `None` if it has ended and been forgotten.
-    fn located(&self, handle: &Handle) -> Result<Option<Arc<Run>>, InfraError> {
-        let mut runs = self.runs();
-        if let Some(tended) = runs.get(&handle.key) {
-            return Ok(Some(Arc::clone(&tended.run)));
+    async fn clear_leftovers(&self) {
+        let clear = || async {
+            let directory = self.settings.runs_directory.clone();
+            drop(tokio::task::spawn_blocking(move || fences::clear_leftovers(&directory)).await);
+        };
+        self.cleared.get_or_init(clear).await;
+    }
+
+    /// The run behind a handle, taken in hand if this value of the plugin has not seen it; `None` if nothing of it is left.
+    async fn located(&self, handle: &Handle) -> Result<Option<Arc<Run>>, InfraError> {
+        if let Some(run) = self.known(&handle.key) {
+            return Ok(Some(run));
         }
-        let detail = HandleDetail::of(handle)?;
-        if detail.process.started.is_none() {
-            return Err(ProcessError::UnknownIdentity { pid: detail.process.pid }.into());
+        let Some(run) = self.take_in_hand(handle, None)? else { return Ok(None) };
+        // Its end is about to be noted: whoever asks how it is need not ask twice.
+        if run.is_over() {
+            run.ended().await;
         }
-        if detail.boot_id != procfs::boot_id() {
-            return Ok(None);
-        }
-        let Some(process) = Process::of_identity(detail.process) else { return Ok(None) };
-        let run = Run::new(handle.clone(), process, None, output::channel().1);
-        runs.insert(handle.key, tended(&run, shepherd::tend_stranger(Arc::clone(&run))));
         Ok(Some(run))
     }
 
-    /// The temporary directory of a handle, if it is one of ours: a handle is read from disk, and must not make us remove
-    /// something else.
-    fn temporary_directory(&self, handle: &Handle) -> Result<Option<Utf8PathBuf>, ProcessError> {
-        let ours = self.settings.runs_directory.join(format!("{}-prefect", handle.key));
-        Ok(HandleDetail::of(handle)?.temporary_directory.filter(|path| *path == ours))
+    /// Starts the task that tends a run, in the span of whoever asked for it, unless there is one.
+    fn take_in_hand(&self, handle: &Handle, supervisor: Option<Child>) -> Result<Option<Arc<Run>>, InfraError> {
+        let changes = self.changes.get_or_init(Changes::listen);
+        // Held while it is looked for: two callers must not both take it.
+        match self.runs().entry(handle.key) {
+            Entry::Occupied(tended) => Ok(Some(Arc::clone(&tended.get().run))),
+            Entry::Vacant(place) => {
+                let adopted = adoption::adopt(handle, self.folder(&handle.key), changes)?;
+                let Some(Adopted { run, exit }) = adopted else { return Ok(None) };
+                let shepherd = shepherd::tend(Arc::clone(&run), exit, supervisor).in_current_span();
+                let shepherd = AbortOnDropHandle::new(tokio::spawn(shepherd));
+                place.insert(Tended { run: Arc::clone(&run), _shepherd: shepherd });
+                Ok(Some(run))
+            }
+        }
+    }
+
+    /// The handle of a run that somebody has claimed.
+    async fn claimed(&self, folder: &RunFolder) -> Result<Option<Handle>, InfraError> {
+        match folder.claim().map_err(|source| unusable(folder, source))? {
+            Some(Claim::Supervisor(claimed)) => Ok(Some(adoption::handle_of(folder, &claimed).await?)),
+            Some(Claim::Nobody) | None => Ok(None),
+        }
+    }
+
+    /// Makes way for a launch of what was given up before: whoever launches it now means it.
+    fn lift_fence(&self, folder: &RunFolder) -> io::Result<()> {
+        let _fences = lock(&self.fences);
+        if folder.claim()? == Some(Claim::Nobody) { folder.lift_claim() } else { Ok(()) }
+    }
+
+    /// Takes a fence down when its time is over.
+    fn take_down_later(&self, folder: RunFolder) {
+        let fences = Arc::clone(&self.fences);
+        let mut taking_down = lock(&self.taking_down);
+        while taking_down.try_join_next().is_some() {}
+        taking_down.spawn(async move {
+            tokio::time::sleep(FENCE_TIME).await;
+            let _fences = lock(&fences);
+            fences::take_down(&folder);
+        });
     }
 }
 
-/// Starts the process of a run and takes it in hand.
-fn start(
-    key: LaunchKey,
-    plan: ProcessPlan,
-    directory: WorkingDirectory,
-    control: Option<&ControlListener>,
-) -> Result<Tended, InfraError> {
-    let invitation = control.map(ControlListener::invite);
-    let child = spawn::spawn(&plan, &directory.path, invitation.as_ref()).inspect_err(|_| directory.discard())?;
-    // A child that has not been waited for has a number.
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-    let process = Process::of_child(pid);
-    let detail = HandleDetail {
-        process: process.identity(),
-        boot_id: procfs::boot_id(),
-        temporary_directory: directory.into_temporary(),
-    };
-    let (sender, receiver) = output::channel();
-    let session = invitation.as_ref().map(|invitation| Arc::clone(&invitation.session));
-    let run = Run::new(detail.into_handle(key)?, process, session, receiver);
-    let flock = Flock {
-        child,
-        pieces: plan.stream_output.then_some(sender),
-        invitation,
-        interpreter: plan.interpreter,
-        environment: plan.environment,
-    };
-    Ok(tended(&run, shepherd::tend_child(Arc::clone(&run), flock)))
+fn unusable(folder: &RunFolder, source: io::Error) -> ProcessError {
+    ProcessError::RunFolder { path: folder.path().to_owned(), source }
 }
 
-/// Starts the task that tends a run, in the span of whoever asked for it.
-fn tended(run: &Arc<Run>, shepherd: impl Future<Output = ()> + Send + 'static) -> Tended {
-    let shepherd = AbortOnDropHandle::new(tokio::spawn(shepherd.in_current_span()));
-    Tended { run: Arc::clone(run), _shepherd: shepherd }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
@@ -148,9 +169,9 @@ impl InfraPlugin for ProcessPlugin {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            survives_worker_restart: false,
+            survives_worker_restart: true,
             cancels_running: CancelsRunning::Worker,
-            handles_cleanup_messages: false,
+            handles_cleanup_messages: true,
             shares_file_system: true,
         }
     }
@@ -172,71 +193,88 @@ impl InfraPlugin for ProcessPlugin {
             return Ok(run.handle.clone());
         }
         let detail = ProcessPlan::of(plan)?;
-        let control = self.control().await;
-        // Held while the process is started: two launches with one key must not both find nothing.
-        let mut runs = self.runs();
-        if let Some(tended) = runs.get(&plan.key) {
-            return Ok(tended.run.handle.clone());
+        self.clear_leftovers().await;
+        let folder = self.folder(&plan.key);
+        if let Some(handle) = self.claimed(&folder).await? {
+            return Ok(handle);
         }
-        let directory = WorkingDirectory::ready(&self.settings, &detail, plan.key)?;
-        let tended = start(plan.key, detail, directory, control)?;
-        let handle = tended.run.handle.clone();
-        runs.insert(plan.key, tended);
+        self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?;
+        let Some((started, supervisor)) = launch::launch(&self.settings, plan.key, detail, &folder).await? else {
+            let handle = self.claimed(&folder).await?;
+            return handle.ok_or_else(|| ProcessError::GivenUp.into());
+        };
+        let handle = HandleDetail::of_started(started).into_handle(plan.key)?;
+        self.take_in_hand(&handle, Some(supervisor))?;
         Ok(handle)
     }
 
     async fn find(&self, key: &LaunchKey) -> Result<Option<Handle>, InfraError> {
-        Ok(self.known(key).map(|run| run.handle.clone()))
+        if let Some(run) = self.known(key) {
+            return Ok(Some(run.handle.clone()));
+        }
+        self.clear_leftovers().await;
+        let folder = self.folder(key);
+        let claimed = {
+            let _fences = lock(&self.fences);
+            fences::put_up(&folder).map_err(|source| unusable(&folder, source))?
+        };
+        if let Some(claimed) = claimed {
+            return Ok(Some(adoption::handle_of(&folder, &claimed).await?));
+        }
+        self.take_down_later(folder);
+        Ok(None)
     }
 
     async fn reattach(&self, handle: &Handle) -> Result<Found, InfraError> {
-        Ok(match self.located(handle)? {
+        Ok(match self.located(handle).await? {
             None => Found::Gone,
             Some(run) => run.end().map_or(Found::Running, Found::Exited),
         })
     }
 
     async fn watch(&self, handle: &Handle) -> Result<EventStream, InfraError> {
-        Ok(match self.located(handle)? {
+        Ok(match self.located(handle).await? {
             Some(run) => run.events(),
             None => stream::iter([Ok(InfraEvent::Exited(ExitReport::bare(Exit::Vanished)))]).boxed(),
         })
     }
 
     async fn kill(&self, handle: &Handle, intent: KillIntent, grace: Duration) -> Result<Killed, InfraError> {
-        if let Some(run) = self.located(handle)? {
+        if let Some(run) = self.located(handle).await? {
             return Ok(stop::stop(&run, intent, grace).await?);
         }
-        sweep_leftovers(handle).await?;
+        removal::sweep_leftovers(handle).await?;
         Ok(Killed::AlreadyGone)
     }
 
+    async fn run_hooks(&self, handle: &Handle, hooks: FlowHooks) -> Result<(), InfraError> {
+        let run = self.located(handle).await?;
+        let supervision = run.as_ref().and_then(|run| run.supervision.as_ref());
+        let supervision = supervision.ok_or(ProcessError::NoEnvironmentForHooks)?;
+        Ok(supervision.run_hooks(hooks.into()).await?)
+    }
+
     async fn cleanup(&self, handle: &Handle) -> Result<(), InfraError> {
-        let forgotten = self.runs().remove(&handle.key);
-        if let Some(tended) = forgotten {
-            tended.run.note_forgotten();
-            // A command that ended well may have left a process on purpose. One that did not had no say in it.
-            if !tended.run.end().is_some_and(|report| report.exit.is_success()) {
-                sweep_leftovers(handle).await?;
-            }
-        }
-        let Some(path) = self.temporary_directory(handle)? else { return Ok(()) };
-        match fs_err::tokio::remove_dir_all(&path).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(ProcessError::Cleanup { path, source }.into()),
-        }
+        // Seen first also by a value of the plugin that has not: what is left is found through the run.
+        let run = self.located(handle).await?;
+        removal::remove(handle, run.as_deref(), &self.folder(&handle.key), &self.settings.runs_directory).await?;
+        self.runs().remove(&handle.key);
+        Ok(())
     }
 
     async fn owned(&self) -> Result<Vec<Handle>, InfraError> {
-        Ok(self.runs().values().map(|tended| tended.run.handle.clone()).collect())
+        let directory = &self.settings.runs_directory;
+        let unusable = |source| ProcessError::RunFolder { path: directory.clone(), source };
+        let mut owned = Vec::new();
+        for folder in fences::folders(directory).map_err(unusable)? {
+            match folder.claim() {
+                Ok(Some(Claim::Supervisor(claimed))) if claimed.owner == self.settings.owner => {
+                    owned.push(adoption::handle_of(&folder, &claimed).await?);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, folder = %folder.path(), "the folder of a run cannot be read"),
+            }
+        }
+        Ok(owned)
     }
-}
-
-/// Kills what a command that is gone has left behind: it carries the marker.
-async fn sweep_leftovers(handle: &Handle) -> Result<(), InfraError> {
-    let tree = Tree::of(HandleDetail::of(handle)?.process, handle.key);
-    tree.leader_is_reaped();
-    tree.sweep().await;
-    Ok(())
 }

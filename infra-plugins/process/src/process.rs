@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -14,39 +15,32 @@ use crate::procfs::{Identity, stat};
 /// How often a process is looked at where the kernel cannot tell its end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A process, held by a pidfd where the kernel has them.
+/// A process, held by a pidfd where the kernel has them. It is opened when it is first needed: most processes of a worker
+/// with hundreds of runs are never waited for by it, and files are few.
 #[derive(Debug)]
 pub(crate) struct Process {
     identity: Identity,
-    pidfd: Option<AsyncFd<OwnedFd>>,
+    pidfd: OnceLock<Option<AsyncFd<OwnedFd>>>,
 }
 
 impl Process {
-    /// Takes hold of a child that has not been waited for, so that its number cannot have passed to another yet.
-    pub(crate) fn of_child(pid: i32) -> Self {
-        let identity = Identity::of(pid);
-        Self { identity, pidfd: open(identity) }
+    /// A process that need not be a child, and may have ended.
+    pub(crate) const fn of_identity(identity: Identity) -> Self {
+        Self { identity, pidfd: OnceLock::new() }
     }
 
-    /// Takes hold of a process that need not be a child; `None` if it has ended.
-    pub(crate) fn of_identity(identity: Identity) -> Option<Self> {
-        let pidfd = open(identity);
+    fn pidfd(&self) -> Option<&AsyncFd<OwnedFd>> {
         // Checked after opening: what was opened is then the process that was meant.
-        identity.is_alive().then_some(Self { identity, pidfd })
+        self.pidfd.get_or_init(|| open(self.identity).filter(|_| self.identity.is_alive())).as_ref()
     }
 
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Whether [`Process::ended`] can tell the end of a child, which stays a zombie until it is waited for.
-    pub(crate) const fn tells_its_end(&self) -> bool {
-        self.pidfd.is_some()
-    }
-
     /// Waits for the end, without collecting the exit status. Cancel safe.
     pub(crate) async fn ended(&self) {
-        if let Some(pidfd) = &self.pidfd
+        if let Some(pidfd) = self.pidfd()
             && pidfd.readable().await.is_ok()
         {
             return;
@@ -58,7 +52,7 @@ impl Process {
 
     /// Sends a signal. That it has ended already is no error.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
-        let sent = match &self.pidfd {
+        let sent = match self.pidfd() {
             Some(pidfd) => pidfd_send_signal(pidfd, signal),
             None => signal_by_number(self.identity, signal),
         };

@@ -84,6 +84,17 @@ pub(crate) fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
+/// Whether this process, of one thread, certainly has no children, not even such that have yet to be waited for.
+pub(crate) fn is_childless() -> bool {
+    let own = getpid().as_raw_nonzero();
+    fs::read_to_string(format!("/proc/self/task/{own}/children")).is_ok_and(|children| children.is_empty())
+}
+
+/// The cgroups of this process, as `/proc` lists them.
+pub(crate) fn own_cgroups() -> Option<String> {
+    fs::read_to_string("/proc/self/cgroup").ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

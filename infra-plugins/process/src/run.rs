@@ -5,56 +5,47 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt as _, stream};
 use infra_contract::{EventStream, InfraEvent, Killed};
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Mutex, watch};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::Handle;
 
-use crate::control::Session;
-use crate::output::Piece;
 use crate::process::Process;
+use crate::procfs::Identity;
+use crate::supervision::Supervision;
+use crate::tail::{Piece, Tail};
 use crate::tree::Tree;
 
-/// A run whose process was started or found by this worker. Its end is written by its shepherd and read by everybody.
+/// A run whose command was started or found by this worker. Its end is written by its shepherd and read by everybody.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) handle: Handle,
+    /// The command.
     pub(crate) process: Process,
     pub(crate) tree: Arc<Tree>,
-    /// Absent for a run that an earlier worker started.
-    pub(crate) session: Option<Arc<Session>>,
-    /// Every piece goes to one of the watchers.
-    output: Mutex<Receiver<Piece>>,
-    progress: watch::Sender<Progress>,
-    stopping: AtomicBool,
+    /// Absent for a run that a worker of an earlier version started.
+    pub(crate) supervision: Option<Supervision>,
+    /// Absent if the output is not wanted. Every piece goes to one of the watchers.
+    output: Option<Mutex<Tail>>,
+    end: watch::Sender<Option<ExitReport>>,
     terminated: AtomicBool,
     forced: AtomicBool,
-}
-
-#[derive(Debug)]
-enum Progress {
-    Running,
-    /// The command has ended; what it left behind is being seen to.
-    ProcessEnded,
-    Ended(ExitReport),
 }
 
 impl Run {
     pub(crate) fn new(
         handle: Handle,
-        process: Process,
-        session: Option<Arc<Session>>,
-        output: Receiver<Piece>,
+        process: Identity,
+        supervision: Option<Supervision>,
+        output: Option<Tail>,
+        end: Option<ExitReport>,
     ) -> Arc<Self> {
-        let tree = Tree::of(process.identity(), handle.key);
         Arc::new(Self {
+            tree: Tree::of(process, handle.key),
+            process: Process::of_identity(process),
             handle,
-            process,
-            tree,
-            session,
-            output: Mutex::new(output),
-            progress: watch::Sender::new(Progress::Running),
-            stopping: AtomicBool::new(false),
+            supervision,
+            output: output.map(Mutex::new),
+            end: watch::Sender::new(end),
             terminated: AtomicBool::new(false),
             forced: AtomicBool::new(false),
         })
@@ -62,51 +53,56 @@ impl Run {
 
     /// How it ended, if it has.
     pub(crate) fn end(&self) -> Option<ExitReport> {
-        match &*self.progress.borrow() {
-            Progress::Ended(report) => Some(report.clone()),
-            Progress::Running | Progress::ProcessEnded => None,
-        }
+        self.end.borrow().clone()
     }
 
-    /// Waits until the command has ended, whatever it left behind. Cancel safe.
-    pub(crate) async fn process_ended(&self) {
-        let mut progress = self.progress.subscribe();
-        // The sender is ours and cannot be gone.
-        drop(progress.wait_for(|progress| !matches!(progress, Progress::Running)).await);
+    /// Whether there is neither a command nor a supervisor that could say anything more.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.process.identity().is_alive() && !self.supervision.as_ref().is_some_and(Supervision::is_alive)
     }
 
     /// Waits for the end. Cancel safe.
     pub(crate) async fn ended(&self) -> ExitReport {
-        let mut progress = self.progress.subscribe();
-        drop(progress.wait_for(|progress| matches!(progress, Progress::Ended(_))).await);
+        let mut end = self.end.subscribe();
+        // The sender is ours and cannot be gone.
+        drop(end.wait_for(Option::is_some).await);
         self.end().unwrap_or(ExitReport::bare(Exit::Vanished))
     }
 
-    pub(crate) fn note_process_ended(&self) {
-        self.progress.send_replace(Progress::ProcessEnded);
-    }
-
+    /// The first word about the end stays.
     pub(crate) fn note_ended(&self, report: ExitReport) {
-        self.progress.send_replace(Progress::Ended(report));
+        self.end.send_if_modified(|end| {
+            let is_first = end.is_none();
+            if is_first {
+                *end = Some(report);
+            }
+            is_first
+        });
     }
 
     /// For whoever still watches a run that is forgotten before its end.
     pub(crate) fn note_forgotten(&self) {
-        if self.end().is_none() {
-            self.note_ended(ExitReport::bare(Exit::Vanished));
+        self.note_ended(ExitReport::bare(Exit::Vanished));
+    }
+
+    /// Kills everything of it from here, where no supervisor does.
+    pub(crate) async fn sweep(&self) {
+        if let Some(cgroup) = self.supervision.as_ref().and_then(Supervision::cgroup) {
+            cgroup.kill();
+        }
+        self.tree.sweep().await;
+    }
+
+    /// Why it cannot be told how it ended.
+    pub(crate) const fn why_unknown(&self) -> &'static str {
+        match self.supervision {
+            Some(_) => "its exit code is unknown: its supervisor was killed",
+            None => "its exit code is unknown: it was started by an earlier worker process",
         }
     }
 
-    /// From now on nothing may be left once the command has ended.
-    pub(crate) fn note_stopping(&self) {
-        self.stopping.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// Whether this is the first termination. A second signal would interrupt the engine's cancellation hooks.
+    /// Whether this is the first termination without a supervisor, which remembers that itself. A second signal would
+    /// interrupt the engine's cancellation hooks.
     pub(crate) fn first_termination(&self) -> bool {
         !self.terminated.swap(true, Ordering::AcqRel)
     }
@@ -134,7 +130,13 @@ impl Run {
 
     /// The next piece of output, and the end once there is no more. Cancel safe.
     async fn next_event(&self) -> InfraEvent {
-        let piece = self.output.lock().await.recv().await;
+        let ended = async {
+            self.ended().await;
+        };
+        let piece = match &self.output {
+            Some(tail) => tail.lock().await.next(|| self.end.borrow().is_some(), ended).await,
+            None => None,
+        };
         match piece {
             Some(Piece { stream, text }) => InfraEvent::Output { stream, text },
             None => InfraEvent::Exited(self.ended().await),

@@ -5,6 +5,9 @@ use std::fmt;
 
 use camino::Utf8PathBuf;
 
+/// The first argument with which the worker's program becomes a supervisor.
+pub const SUPERVISE_RUN: &str = "supervise-run";
+
 /// Settings of the process kind. `Debug` leaves the environment out: it holds secrets.
 #[derive(Clone)]
 pub struct ProcessSettings {
@@ -13,8 +16,29 @@ pub struct ProcessSettings {
     pub python: Option<String>,
     /// The worker's whole process environment, which runs inherit.
     pub worker_environment: BTreeMap<String, String>,
-    /// Where the temporary working directories of runs are made. Created when needed.
+    /// Where the folders of runs are made. Created when needed.
     pub runs_directory: Utf8PathBuf,
+    /// Whose runs these are. Only those of the same owner are its to adopt, whoever else shares the directory.
+    pub owner: String,
+    /// What supervises a run.
+    pub supervisor: SupervisorProgram,
+}
+
+/// How a supervisor is started: a program that calls [`supervise`](crate::supervise), and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SupervisorProgram {
+    /// The program.
+    pub program: Utf8PathBuf,
+    /// What comes before the run's key.
+    pub args: Vec<String>,
+}
+
+impl SupervisorProgram {
+    /// The program that calls this, executed once more with [`SUPERVISE_RUN`]. It is the very same one also when an
+    /// upgrade has replaced its file meanwhile.
+    pub fn this_program() -> Self {
+        Self { program: "/proc/self/exe".into(), args: vec![SUPERVISE_RUN.to_owned()] }
+    }
 }
 
 impl ProcessSettings {
@@ -29,6 +53,8 @@ impl fmt::Debug for ProcessSettings {
         f.debug_struct("ProcessSettings")
             .field("python", &self.python)
             .field("runs_directory", &self.runs_directory)
+            .field("owner", &self.owner)
+            .field("supervisor", &self.supervisor)
             .finish_non_exhaustive()
     }
 }

@@ -1,16 +1,16 @@
 //! All processes of a run, and their end.
 //!
 //! A process belongs to the run if it is the command itself, is in its process group, carries the run's marker in its
-//! environment, was seen to belong before, or is a child of one that does. Together these find what has forked twice,
-//! started a session of its own or cleared its environment; only a process that did all of that before the first look
-//! escapes.
+//! environment, was seen to belong before, or descends from one that does or from the supervisor. Under a supervisor that
+//! is every process of the run, whatever it did to itself. Without one, only a process that has forked twice, started a
+//! session of its own and cleared its environment before the first look escapes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::{Signal, getpid, kill_process_group};
 use tokio::time::Instant;
 use worker_core::ids::LaunchKey;
 
@@ -19,16 +19,18 @@ use crate::process;
 use crate::procfs::{self, Identity, Stat};
 
 /// How long a sweep goes on before what is left is reported instead.
-const SWEEP_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Between two passes of a sweep: what was killed needs a moment to end.
-const PASS_INTERVAL: Duration = Duration::from_millis(10);
+pub(crate) const PASS_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The processes of one run.
 #[derive(Debug)]
 pub(crate) struct Tree {
     leader: Identity,
     key: LaunchKey,
+    /// The supervisor, if it is the one that looks.
+    ancestor: Option<i32>,
     known: Mutex<BTreeSet<Identity>>,
     /// Once the command has been waited for, its number, and with it the group's, may pass to strangers.
     leader_is_reaped: AtomicBool,
@@ -36,7 +38,17 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn of(leader: Identity, key: LaunchKey) -> Arc<Self> {
-        Arc::new(Self { leader, key, known: Mutex::default(), leader_is_reaped: AtomicBool::new(false) })
+        Arc::new(Self::new(leader, key, None))
+    }
+
+    /// All processes below this one, which is the run's supervisor.
+    pub(crate) fn below_this_process(leader: Identity, key: LaunchKey) -> Self {
+        Self::new(leader, key, Some(getpid().as_raw_nonzero().get()))
+    }
+
+    const fn new(leader: Identity, key: LaunchKey, ancestor: Option<i32>) -> Self {
+        let known = Mutex::new(BTreeSet::new());
+        Self { leader, key, ancestor, known, leader_is_reaped: AtomicBool::new(false) }
     }
 
     /// The number of the command is free for others from now on.
@@ -73,7 +85,7 @@ impl Tree {
     }
 
     /// Kills whoever belongs to the run now; how many that were.
-    fn kill_pass(&self) -> usize {
+    pub(crate) fn kill_pass(&self) -> usize {
         let Some(members) = self.members() else {
             self.kill_group();
             return 0;
@@ -105,6 +117,7 @@ impl Tree {
             &Belonging {
                 leader: self.leader,
                 group: (!self.leader_is_reaped.load(Ordering::Acquire)).then_some(self.leader.pid),
+                ancestor: self.ancestor,
                 known: &known,
                 is_marked: &|pid| procfs::has_variable(pid, LAUNCH_MARKER, &marker),
             },
@@ -114,10 +127,20 @@ impl Tree {
     }
 }
 
+/// The oldest process that carries the marker of an execution: its command, if nobody noted which that is.
+pub(crate) fn oldest_marked(key: &LaunchKey) -> Option<Identity> {
+    let marker = key.to_string();
+    let mut processes = procfs::all()?;
+    processes.sort_by_key(|stat| (stat.started, stat.pid));
+    let is_marked = |stat: &Stat| stat.is_alive && procfs::has_variable(stat.pid, LAUNCH_MARKER, &marker);
+    processes.iter().find(|stat| is_marked(stat)).map(Stat::identity)
+}
+
 /// What makes a process one of the run's.
 struct Belonging<'t> {
     leader: Identity,
     group: Option<i32>,
+    ancestor: Option<i32>,
     known: &'t BTreeSet<Identity>,
     is_marked: &'t dyn Fn(i32) -> bool,
 }
@@ -133,6 +156,7 @@ fn members(processes: &[Stat], belonging: &Belonging<'_>) -> BTreeSet<Identity> 
     let by_itself = |stat: &&&Stat| {
         stat.identity() == leader
             || Some(stat.group) == group
+            || Some(stat.parent) == belonging.ancestor
             || belonging.known.contains(&stat.identity())
             || (belonging.is_marked)(stat.pid)
     };
@@ -161,12 +185,12 @@ mod tests {
     fn pids(processes: &[Stat], group: Option<i32>, known: &[Identity], marked: &[i32]) -> Vec<i32> {
         let known = known.iter().copied().collect();
         let is_marked = |pid| marked.contains(&pid);
-        let belonging = Belonging { leader: LEADER, group, known: &known, is_marked: &is_marked };
+        let belonging = Belonging { leader: LEADER, group, ancestor: Some(90), known: &known, is_marked: &is_marked };
         members(processes, &belonging).into_iter().map(|member| member.pid).collect()
     }
 
     #[test]
-    fn group_marker_memory_and_descent_all_make_a_member() {
+    fn group_marker_memory_descent_and_the_supervisor_all_make_a_member() {
         let processes = [
             Stat { started: 50, ..process(100, 1, 100) },
             process(101, 1, 100),
@@ -175,9 +199,10 @@ mod tests {
             process(104, 103, 104),
             process(105, 104, 105),
             process(106, 1, 106),
+            process(107, 90, 107),
         ];
         let known = [Identity { pid: 103, started: Some(60) }];
-        assert_eq!(pids(&processes, Some(100), &known, &[102]), [100, 101, 102, 103, 104, 105]);
+        assert_eq!(pids(&processes, Some(100), &known, &[102]), [100, 101, 102, 103, 104, 105, 107]);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::executable;
 /// The setting of Prefect that asks for it.
 const AUTO_INSTALL: &str = "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES";
 
-/// The command, if the run is to go through `uv`: the setting is on (the run's value comes before the worker's), the
+/// The words that come before a Python module or program, if the run is to go through `uv`: the setting is on (the run's value comes before the worker's), the
 /// working directory is a project that depends on Prefect, and `uv` is on the run's own `PATH`.
-pub(crate) fn command(
+pub(crate) fn launcher(
     job: &BTreeMap<String, String>,
     worker: &BTreeMap<String, String>,
     path: Option<&str>,
@@ -24,7 +24,7 @@ pub(crate) fn command(
     if !depends_on_prefect(project) || executable::on_path("uv", path).is_none() {
         return None;
     }
-    let words = ["uv", "run", "--no-default-groups", "--project", project.as_str(), "-m", "prefect.engine"];
+    let words = ["uv", "run", "--no-default-groups", "--project", project.as_str()];
     Some(words.map(str::to_owned).to_vec())
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
         fn wraps(&self, job: Option<&str>, worker: Option<&str>) -> bool {
             let path = Some(self.directory().as_str());
-            command(&setting(job), &setting(worker), path, Some(self.directory())).is_some()
+            launcher(&setting(job), &setting(worker), path, Some(self.directory())).is_some()
         }
     }
 
@@ -85,8 +85,8 @@ mod tests {
         let project = Project::depending_on(r#"["pandas", "prefect>=3"]"#);
         let directory = project.directory();
         let words =
-            command(&setting(Some("true")), &BTreeMap::new(), Some(directory.as_str()), Some(directory)).unwrap();
-        assert_eq!(words.join(" "), format!("uv run --no-default-groups --project {directory} -m prefect.engine"));
+            launcher(&setting(Some("true")), &BTreeMap::new(), Some(directory.as_str()), Some(directory)).unwrap();
+        assert_eq!(words.join(" "), format!("uv run --no-default-groups --project {directory}"));
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
     fn c086_without_uv_on_the_runs_path_or_a_working_directory_there_is_no_uv() {
         let project = Project::depending_on(r#"["prefect"]"#);
         let on = setting(Some("true"));
-        assert!(command(&on, &on, Some("/nonexistent"), Some(project.directory())).is_none());
-        assert!(command(&on, &on, Some(project.directory().as_str()), None).is_none());
+        assert!(launcher(&on, &on, Some("/nonexistent"), Some(project.directory())).is_none());
+        assert!(launcher(&on, &on, Some(project.directory().as_str()), None).is_none());
     }
 }

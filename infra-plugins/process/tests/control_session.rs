@@ -179,3 +179,32 @@ async fn a_newer_version_is_declined_and_garbage_ends_the_session() {
     assert!(is_closed(&mut stream).await);
     engine.bench.plugin.kill(&engine.handle, KillIntent::Force, LIMIT).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_later_worker_cancels_through_the_session_that_an_earlier_one_began() {
+    let mut engine = Engine::start().await;
+    let mut stream = engine.greeted().await;
+    engine.bench.restart();
+    let listening = async {
+        assert_eq!(read::<1>(&mut stream).await, *b"c");
+        stream.write_all(b"a").await.unwrap();
+        drop(stream);
+    };
+    let (killed, ()) = tokio::join!(engine.cancel(), listening);
+    assert_eq!(killed, Killed::Gracefully);
+    let (_, report) = engine.bench.watch(&engine.handle).await.until_the_end().await;
+    assert_eq!((report.exit, report.concluded), (Exit::Code(0), Some(Conclusion::CancelAcknowledged)));
+}
+
+#[tokio::test]
+async fn an_engine_can_connect_while_there_is_no_worker() {
+    let mut engine = Engine::start().await;
+    engine.bench.restart();
+    let mut stream = engine.greeted().await;
+    send_receipt(&mut stream, STATE_REPORTED).await;
+    assert_eq!(read::<1>(&mut stream).await, [2]);
+    drop(stream);
+    engine.bench.plugin.kill(&engine.handle, KillIntent::Shutdown, LIMIT).await.unwrap();
+    let (_, report) = engine.bench.watch(&engine.handle).await.until_the_end().await;
+    assert!(matches!(report.concluded, Some(Conclusion::StateReported { .. })), "{report:?}");
+}

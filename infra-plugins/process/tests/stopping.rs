@@ -10,7 +10,8 @@ use infra_contract::{InfraPlugin as _, Killed};
 use worker_core::exit::Exit;
 use worker_core::machine::KillIntent;
 
-use support::{Bench, LIMIT, is_alive, script_run};
+use rustix::process::Signal;
+use support::{Bench, LIMIT, is_alive, marked, script_run, signal};
 
 /// Runs a script that prints `child <pid>` for something it leaves, then `ready`; stops it; and asserts that nothing of it
 /// lives.
@@ -62,30 +63,48 @@ async fn processes_born_during_the_kill_go_with_the_run() {
     let handle = bench.launch(&script_run(&script)).await.unwrap();
     bench.watch(&handle).await.line("ready").await;
     bench.plugin.kill(&handle, KillIntent::Shutdown, LIMIT).await.unwrap();
-    assert_eq!(marked(&handle.key.to_string()), 0, "processes with the run's marker are left");
+    assert_eq!(marked(&handle.key), 0, "processes with the run's marker are left");
 }
 
 #[tokio::test]
-async fn what_a_run_left_when_it_ended_by_itself_goes_with_a_later_kill() {
-    let bench = Bench::new();
-    let handle = bench.launch(&script_run("sleep 600 & exit 0")).await.unwrap();
-    assert_eq!(bench.watch(&handle).await.until_the_end().await.1.exit, Exit::Code(0));
-    assert_eq!(marked(&handle.key.to_string()), 1, "an end by itself takes nothing along");
-    let killed = bench.plugin.kill(&handle, KillIntent::Cancel, LIMIT).await.unwrap();
-    assert_eq!(killed, Killed::AlreadyGone);
-    assert_eq!(marked(&handle.key.to_string()), 0);
-}
-
-#[tokio::test]
-async fn what_a_run_left_when_it_failed_goes_with_the_clean_up_and_what_it_left_on_purpose_stays() {
-    for (exit, left) in [("kill -9 $$", 0), ("exit 3", 0), ("exit 0", 1)] {
+async fn what_a_run_left_in_the_background_goes_when_it_ends_however_it_ends() {
+    for exit in ["exit 0", "exit 3", "kill -9 $$"] {
         let bench = Bench::new();
-        let handle = bench.launch(&script_run(&format!("sleep 600 & {exit}"))).await.unwrap();
+        let script = format!("setsid sleep 600 & (setsid sleep 600 &); {exit}");
+        let handle = bench.launch(&script_run(&script)).await.unwrap();
         bench.watch(&handle).await.until_the_end().await;
-        bench.plugin.cleanup(&handle).await.unwrap();
-        assert_eq!(marked(&handle.key.to_string()), left, "after {exit}");
-        bench.plugin.kill(&handle, KillIntent::Force, LIMIT).await.unwrap();
+        assert_eq!(marked(&handle.key), 0, "after {exit}");
+        let killed = bench.plugin.kill(&handle, KillIntent::Cancel, LIMIT).await.unwrap();
+        assert_eq!(killed, Killed::AlreadyGone);
     }
+}
+
+#[tokio::test]
+async fn a_supervisor_that_does_not_answer_does_not_save_its_run() {
+    let bench = Bench::new();
+    let handle = bench.launch(&script_run("trap '' TERM; echo ready; while :; do sleep 1; done")).await.unwrap();
+    let mut watched = bench.watch(&handle).await;
+    watched.line("ready").await;
+    signal(&bench.supervisor(&handle), Signal::STOP);
+    let killed = bench.plugin.kill(&handle, KillIntent::Shutdown, Duration::from_millis(300)).await.unwrap();
+    assert_eq!(killed, Killed::Forcibly);
+    assert_eq!(marked(&handle.key), 0);
+    assert_eq!(watched.until_the_end().await.1.exit, Exit::Vanished);
+    bench.plugin.cleanup(&handle).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_signals_of_a_terminal_or_a_service_manager_do_not_end_a_supervisor() {
+    let bench = Bench::new();
+    let handle = bench.launch(&script_run("echo ready; read line < /dev/null; exec sleep 600")).await.unwrap();
+    let mut watched = bench.watch(&handle).await;
+    watched.line("ready").await;
+    for each in [Signal::TERM, Signal::INT, Signal::HUP] {
+        signal(&bench.supervisor(&handle), each);
+    }
+    bench.plugin.kill(&handle, KillIntent::Shutdown, LIMIT).await.unwrap();
+    // Told by the supervisor: it is still there. And the command did not inherit that signals are handled.
+    assert_eq!(watched.until_the_end().await.1.exit, Exit::Signal(15));
 }
 
 #[tokio::test]
@@ -116,15 +135,4 @@ async fn a_kill_that_is_asked_again_signals_only_once() {
     let (output, report) = watched.until_the_end().await;
     assert_eq!(report.exit, Exit::Signal(9));
     assert_eq!(output.matches("got TERM").count(), 1, "{output}");
-}
-
-/// How many living processes carry the marker of an execution.
-fn marked(key: &str) -> usize {
-    let marker = format!("{}={key}", infra_process::LAUNCH_MARKER);
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    pids.filter(|pid| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes()) && is_alive(pid)
-    })
-    .count()
 }

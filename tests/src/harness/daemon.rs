@@ -156,6 +156,15 @@ pub struct Finished {
 /// The variable that marks a daemon and all that comes of it.
 const MARK: &str = "WORKER_UNDER_TEST_HOME";
 
+/// Kills all that came of the daemons of a home.
+pub(crate) fn kill_offspring_of(home: &Path) {
+    processes::kill_with_environment(&mark_of(home));
+}
+
+fn mark_of(home: &Path) -> String {
+    format!("{MARK}={}", home.display())
+}
+
 /// A running daemon. When it is dropped, it and everything it started is killed.
 #[derive(Debug)]
 pub struct Daemon {
@@ -192,19 +201,17 @@ impl Daemon {
 
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("the daemon is this test's own process").is_none()
+        self.status().is_none()
+    }
+
+    /// How it exited, once it has.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the daemon is this test's own process")
     }
 
     /// Waits until it has exited and all of its output was read.
     pub async fn exited(&mut self, bound: Duration) -> ExitStatus {
-        let exit = async {
-            let status = self.child.wait().await.expect("the daemon is this test's own process");
-            // What it left running may keep its pipes open.
-            drop(tokio::time::timeout(Duration::from_secs(1), self.stdout.closed()).await);
-            drop(tokio::time::timeout(Duration::from_secs(1), self.stderr.closed()).await);
-            status
-        };
-        let Ok(status) = tokio::time::timeout(bound, exit).await else {
+        let Some(status) = self.exited_within(bound).await else {
             panic!(
                 "the daemon did not exit within {} s:
 {}",
@@ -213,6 +220,18 @@ impl Daemon {
             );
         };
         status
+    }
+
+    /// The same; `None` if it has not exited by then.
+    pub async fn exited_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let exit = async {
+            let status = self.child.wait().await.expect("the daemon is this test's own process");
+            // What it left running may keep its pipes open.
+            drop(tokio::time::timeout(Duration::from_secs(1), self.stdout.closed()).await);
+            drop(tokio::time::timeout(Duration::from_secs(1), self.stderr.closed()).await);
+            status
+        };
+        tokio::time::timeout(bound, exit).await.ok()
     }
 
     /// Asks it to stop, as a service manager does, and waits for its exit.
@@ -230,13 +249,15 @@ impl Daemon {
 
     /// Kills it without a chance to clean up, and hands over its home; what it started goes on.
     pub async fn kill(mut self) -> TempDir {
-        self.signal(Signal::KILL);
+        if self.is_running() {
+            self.signal(Signal::KILL);
+        }
         self.exited(SOON).await;
         self.home.take().expect("a daemon has its home until it is dropped")
     }
 
     fn mark(&self) -> String {
-        format!("{MARK}={}", self.home().display())
+        mark_of(self.home())
     }
 
     fn as_pid(&self) -> Pid {

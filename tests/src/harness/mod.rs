@@ -25,12 +25,14 @@ mod specs;
 mod wait;
 
 pub use binary::{python_program, worker_binary, workspace_root};
+pub(crate) use daemon::kill_offspring_of;
 pub use daemon::{Daemon, DaemonSpec, Finished};
 pub use git::repository_of;
 pub use lab::{Lab, LabPool, command_variables, process_template, run_resource};
 pub use lane::Lane;
 pub use output::Output;
 pub use prefect_server::PrefectServer;
+pub(crate) use processes::kill_working_in;
 pub use processes::{is_alive, resident_kib};
 pub use rest::Rest;
 pub use sdk::Sdk;

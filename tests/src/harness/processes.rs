@@ -35,11 +35,33 @@ pub fn resident_kib(pid: u32) -> u64 {
         .expect("Linux tells the resident memory of a process")
 }
 
-/// Kills every process that [`with_environment`] finds, until there is none: one that is killed may have had time to
-/// start another.
+/// The processes, zombies excluded, that work in a folder, whatever their environment is.
+fn working_in(folder: &Path) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let works_there = std::fs::read_link(process.path().join("cwd")).ok()? == folder;
+            works_there.then(|| Pid::from_raw(pid)).flatten()
+        })
+        .collect()
+}
+
+/// Kills every process whose environment holds `entry`.
 pub(super) fn kill_with_environment(entry: &str) {
+    kill_all(|| with_environment(entry));
+}
+
+/// Kills every process that works in a folder.
+pub(crate) fn kill_working_in(folder: &Path) {
+    kill_all(|| working_in(folder));
+}
+
+/// Kills what is found until there is nothing: what is killed may have had time to start another process.
+fn kill_all(find: impl Fn() -> Vec<Pid>) {
     for _ in 0..20 {
-        let found = with_environment(entry);
+        let found = find();
         if found.is_empty() {
             return;
         }

@@ -259,7 +259,7 @@ async fn c120_a_pending_run_is_cancelled_without_infrastructure_at_once() {
     let it = InMemory::start().await;
     let (pool, between, marks) = (it.lab.pool().await, Between::new(&it.lab).await, Marks::new());
     let run = pool.run(pool.command(&marks.command("ran")).await).await;
-    let slow = between.add(Rule::on("/api/flow_runs/*/labels", Fault::BlackHole).times(1));
+    let slow = between.add(Rule::on("/api/flows/*", Fault::BlackHole).times(1));
     let _daemon = between.daemon(&pool).env("PREFECT_API_REQUEST_TIMEOUT", "30").started().await;
     between.acted(slow, 1).await;
     it.lab.cancel(run).await;

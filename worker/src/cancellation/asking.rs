@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use worker_core::machine::{Input, StopReason};
 
 use super::filter::cancelling_runs;
-use super::observer::Observer;
+use super::observer::{LONGEST_QUESTION, Observer};
 use super::sight::Sight;
 use crate::pool::pace;
 use crate::run::ErrorChain;
@@ -50,18 +50,21 @@ impl Observer {
         loop {
             // Marked as seen before asking: a stream that opens during the question is a reason for another one.
             let since = *stream.borrow_and_update();
-            let answered = self.ask().await;
+            let answered = self.asking.during(LONGEST_QUESTION, self.ask()).await;
             let now = Instant::now();
             sight.asked(answered, since.map(|since| now - since), now);
             if sight.is_blind(self.poll_interval, now) && self.crash_when_blind {
                 self.end_unobserved_runs(&mut sight);
             }
             let pause = pace::jittered(pause(self.poll_interval, since.is_some(), answered));
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = stream.changed() => {}
-                () = prompts.soon.notified() => sleep(pace::jittered(SOON)).await,
-            }
+            let next = async {
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    _ = stream.changed() => {}
+                    () = prompts.soon.notified() => sleep(pace::jittered(SOON)).await,
+                }
+            };
+            self.asking.idle(next).await;
         }
     }
 
@@ -71,15 +74,19 @@ impl Observer {
         if live.is_empty() {
             return true;
         }
-        match self.client.flow_runs(&cancelling_runs(live)).await {
-            Ok(runs) => {
+        match timeout(LONGEST_QUESTION, self.client.flow_runs(&cancelling_runs(live))).await {
+            Ok(Ok(runs)) => {
                 for run in &runs {
                     self.react(run);
                 }
                 true
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::debug!("cannot ask for cancellations: {}", ErrorChain(&error));
+                false
+            }
+            Err(_) => {
+                tracing::debug!("cannot ask for cancellations: no answer within {LONGEST_QUESTION:?}");
                 false
             }
         }

@@ -2,13 +2,14 @@
 
 use central_api_client::{EventsOut, StreamError};
 use central_api_wire::event::Event;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker_core::ids::{RunId, WorkPoolId};
 
 use super::asking::Prompts;
 use super::filter::cancelled_run;
 use super::looks::Looks;
-use super::observer::Observer;
+use super::observer::{LONGEST_QUESTION, Observer};
 use crate::run::ErrorChain;
 
 /// Why a stream is not followed any more.
@@ -63,13 +64,14 @@ impl Observer {
     /// Reads a run and tells it to stop if it is to be cancelled. That it could not be read says nothing about the run: a
     /// broken API must not end what nobody cancelled.
     async fn look_at(&self, run: RunId, prompts: &Prompts) -> RunId {
-        match self.client.flow_run(run).await {
-            Ok(current) => self.react(&current),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => {
+        match timeout(LONGEST_QUESTION, self.client.flow_run(run)).await {
+            Ok(Ok(current)) => self.react(&current),
+            Ok(Err(error)) if error.is_not_found() => {}
+            Ok(Err(error)) => {
                 tracing::debug!(%run, "said to be cancelled and not readable: {}", ErrorChain(&error));
                 prompts.ask_soon();
             }
+            Err(_) => prompts.ask_soon(),
         }
         run
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use central_api_client::{Client, EventsOut, StreamError};
 use central_api_wire::flow_run::FlowRun;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use worker_core::ids::WorkPoolId;
 use worker_core::machine::{Input, StopReason};
@@ -15,11 +15,16 @@ use super::following::Ended;
 use super::policy::{CancellationPolicy, Reaction};
 use super::sight::STEADY_AFTER;
 use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::liveness::Pulse;
 use crate::pool::{PoolView, pace};
 use crate::run::ErrorChain;
 
 /// Longest pause between two attempts to open a stream.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The time for opening a stream. One that an API never opens must not keep the next try waiting for long.
+const LONGEST_OPENING: Duration = Duration::from_mins(1);
+/// A question that was not answered by then is asked again: the client alone would try it for many minutes.
+pub(super) const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
 /// The observer of one pool worker.
 pub struct Observer {
@@ -37,6 +42,10 @@ pub struct Observer {
     pub poll_interval: Duration,
     /// `PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE`: end the runs when for a long time there is neither stream nor answer.
     pub crash_when_blind: bool,
+    /// That streams are opened and followed.
+    pub listening: Pulse,
+    /// That questions are asked.
+    pub asking: Pulse,
 }
 
 impl Observer {
@@ -63,7 +72,7 @@ impl Observer {
                 Ok(stream) => {
                     let opened = Instant::now();
                     prompts.stream_opened(opened);
-                    let ended = self.follow(stream, pool, prompts, stop).await;
+                    let ended = self.listening.idle(self.follow(stream, pool, prompts, stop)).await;
                     prompts.stream_ended();
                     // A proxy that accepts and cuts must not make us connect every second.
                     if opened.elapsed() >= STEADY_AFTER {
@@ -83,15 +92,18 @@ impl Observer {
                 tracing::debug!("no stream of cancellations, asking at an interval: {why}");
             }
             let pause = pace::after_failure(failures, LONGEST_PAUSE, None);
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            if stop.run_until_cancelled(self.listening.idle(sleep(pause))).await.is_none() {
                 return;
             }
         }
     }
 
     async fn connect(&self) -> (WorkPoolId, Result<EventsOut, StreamError>) {
-        let pool = self.view.known().await.id;
-        (pool, self.client.connect_events_out(&cancelling_events(pool)).await)
+        let pool = self.listening.idle(self.view.known()).await.id;
+        let filter = cancelling_events(pool);
+        let opening = timeout(LONGEST_OPENING, self.client.connect_events_out(&filter));
+        let opened = self.listening.during(LONGEST_OPENING, opening).await;
+        (pool, opened.unwrap_or(Err(StreamError::Silent)))
     }
 
     /// Tells a run, as the API has it now, to stop if that is for us to do.

@@ -7,9 +7,10 @@ use central_api_client::{ClientSettings, Credentials, LogSettings, RetrySettings
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use worker_config::{PoolSettings, PrefectSettings, Settings, WorkerSettings};
+use worker_core::rerun::{RerunCause, RerunPolicy};
 
-use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan};
-use crate::registry::ProcessSettings;
+use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan};
+use crate::registry::{ProcessSettings, SupervisorProgram};
 use crate::run::RunSettings;
 
 /// Works out the plan. Reads the base job template files, nothing else.
@@ -26,12 +27,14 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             python: worker.process.python.clone(),
             worker_environment: variables.clone(),
             runs_directory: runs.clone(),
+            owner: String::new(),
+            supervisor: SupervisorProgram::this_program(),
         },
         run_settings: RunSettings {
             base_environment: base_environment(settings),
             worker_environment: variables,
             kill_grace: worker.process.kill_grace,
-            shutdown_grace: worker.shutdown_grace,
+            shutdown_grace: worker.shutdown.grace,
             code_directory: runs,
         },
         run_once: worker.start.run_once,
@@ -47,6 +50,13 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             poll: worker.cancellation_poll,
             supervised_poll: prefect.worker.cancellation_poll,
             crash_when_blind: prefect.runner.crash_on_cancellation_failure,
+        },
+        state_dir: worker.state_dir.clone(),
+        admission: worker.admission,
+        shutdown: ShutdownPlan {
+            runs: worker.shutdown.runs,
+            drain_timeout: worker.shutdown.drain_timeout,
+            grace: worker.shutdown.grace,
         },
     })
 }
@@ -96,6 +106,10 @@ fn pool_plan(pool: &PoolSettings, settings: &Settings) -> Result<PoolPlan, Strin
         kind: pool.worker_type.clone(),
         work_queues: pool.work_queues.clone(),
         limit: pool.limit.map(std::num::NonZeroUsize::get),
+        rerun: RerunPolicy {
+            on: pool.rerun_on.iter().filter_map(|word| RerunCause::parse(word)).collect(),
+            most: pool.rerun_max.get().try_into().unwrap_or(u32::MAX),
+        },
         prefetch: pool.prefetch,
         base_job_template: pool.base_job_template.as_deref().map(read_template).transpose()?,
         create_pool_if_not_found: pool.create_if_not_found,

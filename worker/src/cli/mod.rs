@@ -3,6 +3,8 @@
 mod completions;
 mod config;
 mod daemon_plan;
+mod operator;
+mod operator_drain;
 mod settings;
 mod start;
 
@@ -32,6 +34,8 @@ pub struct Cli {
 enum Command {
     /// Serve one or more work pools until stopped
     Start(Box<StartArgs>),
+    #[command(flatten)]
+    Operator(operator::OperatorCommand),
     /// Look at the settings in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
     let from = settings::Source { profile: cli.profile, config: cli.config };
     match cli.command {
         Command::Start(args) => start::run(&args, &from),
+        Command::Operator(command) => operator::run(command, from),
         Command::Config(command) => config::run(&command, from),
         Command::Version => version(),
         Command::Completions { shell } => completions::print(shell),

@@ -44,15 +44,16 @@ pub(super) enum LoadError {
 impl LoadError {
     /// Shows everything that is wrong, one line each.
     pub(super) fn complain(&self) {
+        for problem in self.problems() {
+            console::complaint(&format!("error: {problem}"));
+        }
+    }
+
+    /// Everything that is wrong.
+    pub(super) fn problems(&self) -> Vec<String> {
         match self {
-            Self::Surroundings(error) => {
-                console::complaint(&format!("error: the working directory cannot be used: {error}"));
-            }
-            Self::Settings(errors) => {
-                for problem in errors.problems() {
-                    console::complaint(&format!("error: {}", ErrorChain(problem)));
-                }
-            }
+            Self::Surroundings(error) => vec![format!("the working directory cannot be used: {error}")],
+            Self::Settings(errors) => errors.problems().iter().map(|problem| ErrorChain(problem).to_string()).collect(),
         }
     }
 }

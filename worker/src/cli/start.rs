@@ -1,13 +1,18 @@
 //! `worker start`.
 
 use std::io::{BufRead, IsTerminal};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
-use worker_config::{Override, OverrideValue, Settings};
+use worker_config::{Override, OverrideValue, PoolSettings, Settings};
 
 use super::daemon_plan::daemon_plan;
 use super::settings::Source;
+use crate::daemon::Stopped;
+use crate::operator::{Changeable, Reading, Reloading};
+use crate::telemetry::LogLevel;
 use crate::{console, daemon, telemetry};
 
 /// The options of `prefect worker start`, and a few of our own.
@@ -85,10 +90,17 @@ impl StartArgs {
     }
 }
 
+/// The exit code of a daemon that waited for its runs, and had to stop some.
+const DRAIN_TIMED_OUT: u8 = 3;
+/// The exit code of a daemon that a second signal ended.
+const STOPPED_AT_ONCE: u8 = 4;
+
 /// Starts the daemon and stays until it ends.
 pub(super) fn run(args: &StartArgs, from: &Source) -> ExitCode {
     let code = match start(args, from) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Stopped::InOrder) => ExitCode::SUCCESS,
+        Ok(Stopped::DrainTimedOut) => ExitCode::from(DRAIN_TIMED_OUT),
+        Ok(Stopped::AtOnce) => ExitCode::from(STOPPED_AT_ONCE),
         Err(Complaint::Said) => ExitCode::FAILURE,
         Err(Complaint::Text(text)) => {
             console::complaint(&format!("error: {text}"));
@@ -107,17 +119,17 @@ enum Complaint {
     Text(String),
 }
 
-fn start(args: &StartArgs, from: &Source) -> Result<(), Complaint> {
+fn start(args: &StartArgs, from: &Source) -> Result<Stopped, Complaint> {
     let mut overrides = args.overrides();
     let mut loaded = load(from, overrides.clone())?;
     if loaded.0.settings.pools.is_empty() {
         let pool = ask_for_pool().ok_or_else(|| Complaint::Text(NO_POOL.to_owned()))?;
         overrides.push(Override::new("start.pool", vec![pool], "--pool"));
-        loaded = load(from, overrides)?;
+        loaded = load(from, overrides.clone())?;
     }
     let (loaded, surroundings) = loaded;
     let settings = &loaded.settings;
-    start_log(settings)?;
+    let log = start_log(settings)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -125,12 +137,15 @@ fn start(args: &StartArgs, from: &Source) -> Result<(), Complaint> {
         return Err(Complaint::Text(missing.to_owned()));
     }
     let plan = daemon_plan(settings, surroundings.variables).map_err(Complaint::Text)?;
+    let from = from.clone();
+    let read = Arc::new(move || read_again(from.clone(), overrides.clone()));
+    let reloading = Reloading { read, in_force: loaded.report().to_vec(), log };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Complaint::Text(format!("the async runtime cannot be started: {error}")))?;
-    let ended = runtime.block_on(daemon::run(plan));
+    let ended = runtime.block_on(daemon::run(plan, reloading));
     // What is still under way was given its time.
     runtime.shutdown_background();
     ended.map_err(|error| Complaint::Text(error.for_people()))
@@ -160,12 +175,35 @@ fn ask_for_pool() -> Option<String> {
     (!pool.is_empty()).then(|| pool.to_owned())
 }
 
-fn start_log(settings: &Settings) -> Result<(), Complaint> {
-    console::start().map_err(|error| Complaint::Text(format!("the output threads cannot be started: {error}")))?;
-    let level = settings.worker.log.level.clone().unwrap_or_else(|| prefect_level(settings));
-    telemetry::start(&level, settings.worker.log.format, settings.prefect.logging.colors).map_err(|error| {
-        Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
+/// What of the settings a running daemon can change, as it is now.
+fn read_again(from: Source, overrides: Vec<Override>) -> Result<Reading, Vec<String>> {
+    let (loaded, _) = from.load(overrides).map_err(|error| error.problems())?;
+    let settings = &loaded.settings;
+    let shutdown = &settings.worker.shutdown;
+    let limit = |pool: &PoolSettings| (pool.name.clone(), pool.limit.map(NonZeroUsize::get));
+    Ok(Reading {
+        changeable: Changeable {
+            log: log_directives(settings),
+            runs_at_stop: shutdown.runs,
+            drain_timeout: shutdown.drain_timeout,
+            limits: settings.pools.iter().map(limit).collect(),
+        },
+        report: loaded.report().to_vec(),
+        warnings: loaded.warnings,
     })
+}
+
+fn start_log(settings: &Settings) -> Result<LogLevel, Complaint> {
+    console::start().map_err(|error| Complaint::Text(format!("the output threads cannot be started: {error}")))?;
+    telemetry::start(&log_directives(settings), settings.worker.log.format, settings.prefect.logging.colors).map_err(
+        |error| {
+            Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
+        },
+    )
+}
+
+fn log_directives(settings: &Settings) -> String {
+    settings.worker.log.level.clone().unwrap_or_else(|| prefect_level(settings))
 }
 
 /// Prefect's level, for our own lines; other libraries speak up only when something is wrong.

@@ -3,6 +3,7 @@
 //! Each pool opens by itself: what it is is asked of the API, and then its loops start, whatever the other pools do. A pool
 //! that cannot be served is said and left out; only when there is none left the daemon has nothing to do.
 
+mod operating;
 mod pool_worker;
 mod servers;
 mod stopping;
@@ -11,42 +12,58 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use central_api_client::{ApiError, Client, EventEmitter, LogShipper};
+use central_api_client::{ApiError, Client, EventEmitter, LogShipper, Spool};
 use central_api_wire::event::Event;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::adoption::{Adoption, Common};
 use crate::console::{self, OutputSink};
-use crate::journal::MemoryJournal;
+use crate::failpoint;
+use crate::journal::{self, Record};
 use crate::live_runs::{LiveRuns, PoolIndex};
 use crate::metrics::Counted;
-use crate::plan::{DaemonPlan, PoolPlan};
+use crate::operator::{CORDONED, Course, Drain, PlannedPool, Reloading, Standing};
+use crate::plan::{DaemonPlan, ShutdownPlan};
 use crate::pool::pace;
-use crate::pool::poller::LastPoll;
 use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
-use crate::registry::Registry;
+use crate::registry::{ProcessSettings, Registry};
+use crate::repair::Repair;
 use crate::run::ErrorChain;
-use crate::signals::StopSignals;
+use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
+use crate::state_folder::{self, StateFolder};
+use crate::timeline::Timelines;
 use pool_worker::{PoolWorker, Shared, watched};
 use servers::Servers;
 use stopping::Delivery;
+pub use stopping::Stopped;
 
 /// Runs the daemon until it is told to stop, or its one round is over.
 ///
 /// # Errors
 /// Only before the start: nothing that the API answers later ends a daemon.
-pub async fn run(plan: DaemonPlan) -> Result<(), StartError> {
+pub async fn run(plan: DaemonPlan, reloading: Reloading) -> Result<Stopped, StartError> {
+    failpoint::arm(&plan.run_settings.worker_environment);
     let mut signals = StopSignals::take_over().map_err(StartError::Signals)?;
+    let hangups = ReloadSignal::take_over().map_err(StartError::Signals)?;
+    let (wishes, mut drains) = mpsc::channel(1);
     let servers = Servers::bind(&plan).await?;
-    let mut daemon = Daemon::new(plan)?;
+    let (mut daemon, left) = Daemon::new(plan)?;
+    daemon.adopt(left);
     daemon.serve(servers);
-    let ended = daemon.live(&mut signals).await;
-    daemon.stop(&mut signals).await;
-    ended
+    daemon.reload_with(reloading, hangups);
+    let desk = daemon.open_desk(wishes);
+    let ended = daemon.live(&mut signals, &mut drains).await;
+    let stopped = daemon.stop(&mut signals).await;
+    if let Some(desk) = desk {
+        desk.finish(stopped).await;
+    }
+    ended.map(|()| stopped)
 }
 
 /// Tries of one call in a single round, besides the last.
@@ -54,54 +71,82 @@ const ROUND_TRIES: u32 = 4;
 
 struct Daemon {
     plans: Vec<PlannedPool>,
-    registry: Registry,
+    registry: Arc<Registry>,
     shared: Shared,
+    /// Held until the process ends.
+    folder: Arc<StateFolder>,
+    adoption: Arc<Adoption>,
     /// The pools that are served, each with its started event.
     pools: Vec<(PoolWorker, Event)>,
     /// Loops of the pools, and the servers.
     loops: TaskTracker,
+    /// Ends what brings new runs.
+    intake: CancellationToken,
     /// Ends the loops.
     stop: CancellationToken,
+    shutdown: watch::Sender<ShutdownPlan>,
+    /// The operator asked for a drain: runs are waited for whatever the settings say.
+    drain: Option<Drain>,
+    course: watch::Sender<Course>,
     delivery: Delivery,
     run_once: bool,
     wait_for_api: bool,
     check_server_version: bool,
 }
 
-/// A pool that was asked for.
-#[derive(Clone)]
-struct PlannedPool {
-    index: PoolIndex,
-    plan: Arc<PoolPlan>,
-    last_poll: Arc<LastPoll>,
-}
-
 /// What asking about one pool came to.
 type Opened = (PlannedPool, Result<Opening, PreflightError>);
 
 impl Daemon {
-    fn new(plan: DaemonPlan) -> Result<Self, StartError> {
+    fn new(plan: DaemonPlan) -> Result<(Self, Vec<Record>), StartError> {
+        let api_url = plan.client.api_url.clone();
+        let folder = state_folder::take(&plan.state_dir, &api_url)?;
+        let journal::Opened { journal, records, .. } = journal::open(folder.path())?;
         let client = Client::new(plan.client)?;
         let delivery_stop = CancellationToken::new();
-        let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone());
-        let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone());
-        let shared = Shared {
+        let [log_spool, event_spool] = spools(&folder, &state_folder::take_left(&plan.state_dir, &api_url));
+        let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone(), Some(log_spool));
+        let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone(), Some(event_spool));
+        let common = Common {
             client,
             logs,
             events,
             live: LiveRuns::default(),
             actors: TaskTracker::new(),
-            journal: Arc::new(MemoryJournal::default()),
+            journal: Arc::new(journal),
             output: OutputSink::start().map_err(StartError::OutputThread)?,
             run_settings: Arc::new(plan.run_settings),
-            cancellation: plan.cancellation,
+            timelines: Timelines::default(),
         };
-        let planned =
-            |(index, plan)| PlannedPool { index: PoolIndex(index), plan: Arc::new(plan), last_poll: Arc::default() };
-        Ok(Self {
-            plans: plan.pools.into_iter().enumerate().map(planned).collect(),
-            registry: Registry::new(plan.process),
+        let cordoned = common.journal.recall(CORDONED).unwrap_or(false);
+        let shared = Shared {
+            common: common.clone(),
+            cancellation: plan.cancellation,
+            first_pass: watch::Sender::new(false),
+            cordoned: watch::Sender::new(cordoned),
+        };
+        let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
+        let plans: Vec<PlannedPool> = plan.pools.into_iter().enumerate().map(planned).collect();
+        let process = ProcessSettings { owner: folder.name().to_owned(), ..plan.process };
+        let registry = Arc::new(Registry::new(process));
+        let place = |pool: &PlannedPool| (pool.plan.pool.clone(), (pool.index, Arc::new(pool.plan.rerun.clone())));
+        let adoption = Arc::new(Adoption {
+            common,
+            registry: Arc::clone(&registry),
+            pools: plans.iter().map(place).collect(),
+            state_dir: plan.state_dir,
+            api_url,
+        });
+        let daemon = Self {
+            plans,
+            registry,
             shared,
+            folder: Arc::new(folder),
+            adoption,
+            intake: CancellationToken::new(),
+            shutdown: watch::Sender::new(plan.shutdown),
+            drain: None,
+            course: watch::Sender::new(Course::Staying),
             pools: Vec::new(),
             loops: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -109,18 +154,39 @@ impl Daemon {
             run_once: plan.run_once,
             wait_for_api: plan.wait_for_api,
             check_server_version: plan.check_server_version,
-        })
+        };
+        Ok((daemon, records))
+    }
+
+    /// Goes on with what an earlier process left, before anything new is taken.
+    fn adopt(&self, left: Vec<Record>) {
+        let count = left.into_iter().filter(|record| self.adoption.adopt(record.clone())).count();
+        if count > 0 {
+            tracing::info!("Taking over {count} runs of an earlier worker process");
+        }
     }
 
     fn serve(&self, servers: Servers) {
         let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
         let pools = self.plans.iter().map(|pool| (pool.index, pool.plan.pool.clone()));
-        let counted = Counted { live: self.shared.live.clone(), pools: pools.collect() };
+        let counted = Counted { live: self.shared.common.live.clone(), pools: pools.collect() };
         servers.serve(watched, counted, &self.loops, &self.stop);
+        self.loops.spawn(self.repair().run(self.stop.clone()));
     }
 
-    /// Opens the pools and stays until a signal comes or the one round is over.
-    async fn live(&mut self, signals: &mut StopSignals) -> Result<(), StartError> {
+    fn repair(&self) -> Repair {
+        Repair {
+            client: self.shared.common.client.clone(),
+            live: self.shared.common.live.clone(),
+            plugins: self.registry.all(),
+            adoption: Arc::clone(&self.adoption),
+            grace: self.shutdown.borrow().grace,
+            first_pass: self.shared.first_pass.clone(),
+        }
+    }
+
+    /// Opens the pools and stays until a signal or the wish for a drain comes, or the one round is over.
+    async fn live(&mut self, signals: &mut StopSignals, drains: &mut mpsc::Receiver<Drain>) -> Result<(), StartError> {
         let mut opening = self.open_pools();
         let version = self.server_version();
         tokio::pin!(version);
@@ -136,7 +202,12 @@ impl Daemon {
             tokio::select! {
                 biased;
                 signal = signals.next() => {
-                    tracing::info!("Received {signal}. Stopping; a second signal takes the runs' grace away.");
+                    tracing::info!("Received {signal}. Taking no more runs; a second signal does not wait for anything.");
+                    return Ok(());
+                }
+                Some(drain) = drains.recv() => {
+                    tracing::info!("The operator asks for a drain. Taking no more runs.");
+                    self.drain = Some(drain);
                     return Ok(());
                 }
                 checked = &mut version, if !version_is_known => {
@@ -146,9 +217,13 @@ impl Daemon {
                 // A server that no worker of ours can serve is known before the first run is taken from it.
                 Some((planned, opened)) = opening.next(), if version_is_known => {
                     match opened.and_then(|opening| self.pool_worker(&planned, opening)) {
-                        Ok(pool) => self.start(pool),
+                        Ok(pool) => {
+                            planned.standing.send_replace(pool.standing());
+                            self.start(pool);
+                        }
                         Err(error) => {
                             planned.last_poll.retire();
+                            planned.standing.send_replace(Standing::Refused(ErrorChain(&error).to_string()));
                             if self.plans.len() > 1 {
                                 tracing::error!("a work pool is not served: {}. {}", ErrorChain(&error), error.hint());
                             }
@@ -167,7 +242,7 @@ impl Daemon {
         let api_is_right = Arc::new(AtomicBool::new(false));
         let ask = |pool: &PlannedPool| -> BoxFuture<'static, Opened> {
             let preflight = Preflight {
-                client: self.shared.client.clone(),
+                client: self.shared.common.client.clone(),
                 pool: pool.plan.pool.clone(),
                 work_queues: pool.plan.work_queues.clone(),
                 kind: pool.plan.kind.clone(),
@@ -184,12 +259,12 @@ impl Daemon {
     }
 
     fn server_version(&self) -> impl Future<Output = Result<(), PreflightError>> + use<> {
-        let client = self.shared.client.clone();
+        let client = self.shared.common.client.clone();
         let wanted = self.check_server_version && !client.is_cloud();
         async move { if wanted { check_server_version(&client).await } else { Ok(()) } }
     }
 
-    fn pool_worker(&mut self, planned: &PlannedPool, opening: Opening) -> Result<PoolWorker, PreflightError> {
+    fn pool_worker(&self, planned: &PlannedPool, opening: Opening) -> Result<PoolWorker, PreflightError> {
         let Opening { kind, pool } = opening;
         let registered = self
             .registry
@@ -200,10 +275,10 @@ impl Daemon {
 
     fn start(&mut self, pool: PoolWorker) {
         if !self.run_once {
-            pool.spawn_loops(&self.loops, &self.stop);
+            pool.spawn_loops(&self.loops, &self.intake, &self.stop);
         }
         let event = pool.lifecycle_event("started", None);
-        self.shared.events.emit(event.clone());
+        self.shared.common.events.emit(event.clone());
         console::line(&format!("Worker '{}' started!", pool.settings.worker_name));
         self.pools.push((pool, event));
     }
@@ -214,6 +289,7 @@ impl Daemon {
             std::future::pending::<()>().await;
         }
         let mut first_error = None;
+        drop(self.shared.first_pass.subscribe().wait_for(|done| *done).await);
         for (pool, _) in &self.pools {
             if let Err(source) = self.poll_once(pool).await {
                 let error = StartError::RunOnce { pool: pool.settings.pool.clone(), source };
@@ -222,7 +298,7 @@ impl Daemon {
             }
         }
         for (pool, _) in &self.pools {
-            self.shared.live.until_empty(pool.dispatcher.pool).await;
+            self.shared.common.live.until_empty(pool.dispatcher.pool).await;
         }
         first_error.map_or(Ok(()), Err)
     }
@@ -236,6 +312,19 @@ impl Daemon {
         tracing::warn!("Work pool '{}' not found!", pool.settings.pool);
         Ok(())
     }
+}
+
+/// Where log lines and events wait that the API did not take, with what other daemons left of them.
+fn spools(own: &StateFolder, left: &[StateFolder]) -> [Spool; 2] {
+    ["logs", "events"].map(|of| {
+        let mut spool = Spool::open(own.path().join("spool").join(of));
+        for other in left {
+            if let Err(error) = spool.adopt(&other.path().join("spool").join(of)) {
+                tracing::warn!("the {of} that {} left cannot be taken over: {error}", other.name());
+            }
+        }
+        spool
+    })
 }
 
 /// Waits for an answer that may take its time, and is not taken for a poller that hangs meanwhile.

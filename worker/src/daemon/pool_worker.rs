@@ -1,44 +1,41 @@
 //! One pool, ready to start: its parts and its loops.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use central_api_client::{Client, EventEmitter, LogShipper};
+use central_api_client::Client;
 use central_api_wire::event::{Event, Resource};
 use central_api_wire::work_pool::WorkPool;
 use infra_contract::{CancelsRunning, InfraPlugin};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::PlannedPool;
+use crate::admission::Admission;
+use crate::adoption::Common;
 use crate::cancellation::{CancellationPolicy, Observer};
-use crate::console::OutputSink;
-use crate::control_plane::RemoteControlPlane;
 use crate::dispatcher::Dispatcher;
 use crate::health::Watched;
-use crate::journal::Journal;
-use crate::live_runs::LiveRuns;
+use crate::liveness::{Liveness, Pulse};
+use crate::operator::{PlannedPool, Standing};
 use crate::plan::{CancellationPlan, PoolPlan};
 use crate::pool::channel::ChannelLoop;
 use crate::pool::poller::{LastPoll, Poller};
 use crate::pool::sync::SyncLoop;
-use crate::pool::{ChannelHealth, PoolSettings, PoolView};
+use crate::pool::{ChannelHealth, PoolSettings, PoolView, TeardownDesk};
 use crate::refusals::Refusals;
 use crate::registry::Registered;
-use crate::run::{RunSettings, WorkerIdentity, lifecycle_event, worker_resource};
+use crate::run::{WorkerIdentity, lifecycle_event, worker_resource};
 
 /// What the pool workers of a daemon share.
 pub(super) struct Shared {
-    pub(super) client: Client,
-    pub(super) logs: LogShipper,
-    pub(super) events: EventEmitter,
-    pub(super) live: LiveRuns,
-    /// The actors of all pools.
-    pub(super) actors: TaskTracker,
-    pub(super) journal: Arc<dyn Journal>,
-    pub(super) output: OutputSink,
-    pub(super) run_settings: Arc<RunSettings>,
+    pub(super) common: Common,
     pub(super) cancellation: CancellationPlan,
+    /// Set once what earlier processes left is known.
+    pub(super) first_pass: watch::Sender<bool>,
+    /// Set while the operator lets nothing new be taken.
+    pub(super) cordoned: watch::Sender<bool>,
 }
 
 pub(super) struct PoolWorker {
@@ -53,6 +50,10 @@ pub(super) struct PoolWorker {
     /// The pool as it was before the first sync.
     asked_about: Option<Arc<WorkPool>>,
     cancellation: CancellationPlan,
+    first_pass: watch::Receiver<bool>,
+    cordoned: watch::Receiver<bool>,
+    liveness: Liveness,
+    admission: Admission,
 }
 
 impl PoolWorker {
@@ -63,25 +64,20 @@ impl PoolWorker {
         registered: Registered,
         shared: &Shared,
     ) -> Self {
-        let PlannedPool { index, plan, last_poll } = planned;
+        let PlannedPool { index, plan, last_poll, limit, .. } = planned;
         let Registered { plugin, worker_class } = registered;
         let settings = Arc::new(settings(plan, &*plugin, worker_class));
         let name = settings.worker_name.clone();
-        let client = shared.client.attributed(&name);
+        let client = shared.common.client.attributed(&name);
         let identity = Arc::new(WorkerIdentity { name, kind: plugin.kind(), id: OnceLock::new() });
-        let api = RemoteControlPlane::new(client.clone(), shared.logs.clone(), shared.events.clone());
+        let rerun = Arc::new(plan.rerun.clone());
         let dispatcher = Dispatcher {
             pool: *index,
-            limit: plan.limit,
-            live: shared.live.clone(),
+            limit: Some(limit.clone()),
+            live: shared.common.live.clone(),
             refusals: Refusals::default(),
-            tasks: shared.actors.clone(),
-            identity: Arc::clone(&identity),
-            api: Arc::new(api),
-            plugin: Arc::clone(&plugin),
-            journal: Arc::clone(&shared.journal),
-            output: shared.output.clone(),
-            settings: Arc::clone(&shared.run_settings),
+            tasks: shared.common.actors.clone(),
+            around: shared.common.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
         };
         Self {
             settings,
@@ -94,11 +90,20 @@ impl PoolWorker {
             last_poll: Arc::clone(last_poll),
             asked_about: pool,
             cancellation: shared.cancellation,
+            first_pass: shared.first_pass.subscribe(),
+            cordoned: shared.cordoned.subscribe(),
+            liveness: Liveness::default(),
+            admission: Admission::default(),
         }
     }
 
-    /// Starts all loops.
-    pub(super) fn spawn_loops(&self, loops: &TaskTracker, stop: &CancellationToken) {
+    /// The pool as the operator sees it from now on.
+    pub(super) fn standing(&self) -> Standing {
+        Standing::Served { worker: self.settings.worker_name.clone(), view: self.view.clone() }
+    }
+
+    /// Starts all loops. `intake` ends what brings new runs, `stop` the rest.
+    pub(super) fn spawn_loops(&self, loops: &TaskTracker, intake: &CancellationToken, stop: &CancellationToken) {
         let channel = ChannelLoop {
             client: self.client.clone(),
             settings: Arc::clone(&self.settings),
@@ -106,11 +111,28 @@ impl PoolWorker {
             view: self.view.clone(),
             health: self.channel.clone(),
             consumer: Uuid::now_v7(),
+            teardown: self.teardown_desk(),
+            pulse: self.pulse("worker channel", self.settings.heartbeat_interval),
         };
+        let sync = SyncLoop { pulse: self.pulse("sync", self.settings.heartbeat_interval), ..self.sync() };
+        let poller = Poller { pulse: self.pulse("poller", self.settings.query_interval), ..self.poller() };
         loops.spawn(channel.run(stop.clone()));
-        loops.spawn(self.sync().run(stop.clone()));
-        loops.spawn(self.poller().run(stop.clone()));
+        loops.spawn(sync.run(stop.clone()));
+        loops.spawn(poller.run(intake.clone()));
         self.spawn_observer(loops, stop);
+    }
+
+    fn pulse(&self, of: &str, interval: Duration) -> Pulse {
+        self.liveness.pulse(format!("{of} of '{}'", self.settings.pool), interval)
+    }
+
+    fn teardown_desk(&self) -> Option<TeardownDesk> {
+        self.plugin.capabilities().handles_cleanup_messages.then(|| TeardownDesk {
+            client: self.client.clone(),
+            live: self.dispatcher.live.clone(),
+            plugin: Arc::clone(&self.plugin),
+            timelines: self.dispatcher.around.timelines.clone(),
+        })
     }
 
     /// Starts the one loop that a single round needs as well.
@@ -125,6 +147,7 @@ impl PoolWorker {
             identity: Arc::clone(&self.identity),
             view: self.view.clone(),
             channel: self.channel.clone(),
+            pulse: Pulse::default(),
         }
     }
 
@@ -135,28 +158,30 @@ impl PoolWorker {
             view: self.view.clone(),
             dispatcher: self.dispatcher.clone(),
             last_poll: Arc::clone(&self.last_poll),
+            first_pass: self.first_pass.clone(),
+            cordoned: self.cordoned.clone(),
+            admission: self.admission.clone(),
+            pulse: Pulse::default(),
         }
     }
 
     fn observer(&self) -> Observer {
         let cancels_running = self.plugin.capabilities().cancels_running;
+        let poll_interval = match cancels_running {
+            CancelsRunning::Worker => self.cancellation.poll,
+            CancelsRunning::Infrastructure => self.cancellation.supervised_poll,
+        };
         Observer {
             client: self.client.clone(),
             pool: self.dispatcher.pool,
             view: self.view.clone(),
             live: self.dispatcher.live.clone(),
             policy: CancellationPolicy { cancels_running, enabled: self.cancellation.enabled },
-            poll_interval: match cancels_running {
-                CancelsRunning::Worker => self.cancellation.poll,
-                CancelsRunning::Infrastructure => self.cancellation.supervised_poll,
-            },
+            poll_interval,
             crash_when_blind: self.cancellation.crash_when_blind,
+            listening: self.pulse("stream of cancellations", poll_interval),
+            asking: self.pulse("questions for cancellations", poll_interval),
         }
-    }
-
-    /// Whether the runs go on when this process ends.
-    pub(super) fn runs_survive(&self) -> bool {
-        self.plugin.capabilities().survives_worker_restart
     }
 
     /// `prefect.worker.started` and the like.

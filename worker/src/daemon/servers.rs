@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::health::{self, Watched};
+use crate::liveness::Liveness;
 use crate::metrics::{self, Counted};
 use crate::plan::DaemonPlan;
 use crate::start_error::StartError;
@@ -26,7 +27,7 @@ impl Servers {
     /// Serves until `stop`.
     pub(super) fn serve(self, watched: Vec<Watched>, counted: Counted, tasks: &TaskTracker, stop: &CancellationToken) {
         if let Some(listener) = self.health {
-            tasks.spawn(health::serve(listener, watched, stop.clone()));
+            tasks.spawn(health::serve(listener, watched, Liveness::default(), stop.clone()));
         }
         if let Some(listener) = self.metrics {
             tasks.spawn(metrics::serve(listener, counted, stop.clone()));

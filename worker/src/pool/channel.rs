@@ -1,11 +1,12 @@
-//! The worker channel: heartbeats and pool changes over one websocket, on servers that have it.
+//! The worker channel: heartbeats, pool changes and clean-ups over one websocket, on servers that have it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use central_api_client::{Channel, ChannelError, Client, Disposition};
 use central_api_wire::channel::{
-    CAPABILITY_HEARTBEAT, CAPABILITY_SNAPSHOT, CHANNEL_VERSION, ChannelHeartbeat, Frame, Hello, Ready, Snapshot,
+    CAPABILITY_CLEANUP, CAPABILITY_HEARTBEAT, CAPABILITY_SNAPSHOT, CHANNEL_VERSION, ChannelHeartbeat, Frame, Hello,
+    Ready, Snapshot,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,12 +15,16 @@ use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{ChannelHealth, PoolSettings, PoolView, pace};
+use super::teardown::{self, Teardowns};
+use super::{ChannelHealth, PoolSettings, PoolView, TeardownDesk, pace};
+use crate::liveness::Pulse;
 use crate::run::{ErrorChain, WorkerIdentity};
 
 /// Connecting, authentication and the greeting together.
 const SETUP: Duration = Duration::from_secs(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+/// The socket takes a server for dead that takes in nothing for half a minute; this leaves it some room.
+const LONGEST_WRITE: Duration = Duration::from_secs(40);
 
 /// The channel of one pool worker.
 pub struct ChannelLoop {
@@ -35,6 +40,18 @@ pub struct ChannelLoop {
     pub health: ChannelHealth,
     /// Fixed for the life of the process, so that the server knows the worker again after a reconnect.
     pub consumer: Uuid,
+    /// Who does clean-ups, for kinds that have any.
+    pub teardown: Option<TeardownDesk>,
+    /// That the loop turns.
+    pub pulse: Pulse,
+}
+
+/// What the loop of a connection wakes up for.
+enum Happened {
+    Stop,
+    Received(Result<Frame, ChannelError>),
+    HeartbeatIsDue,
+    CleanupSays(Frame),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +90,7 @@ impl ChannelLoop {
             tracing::debug!("the worker channel is opened again: {}", ErrorChain(&broken));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pace::jittered(back_off)) => {}
+                () = self.pulse.idle(tokio::time::sleep(pace::jittered(back_off))) => {}
             }
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
         }
@@ -83,7 +100,7 @@ impl ChannelLoop {
     async fn connection(&self, stop: &CancellationToken, back_off: &mut Duration) -> Option<Broken> {
         let set_up = tokio::select! {
             () = stop.cancelled() => return None,
-            set_up = timeout(SETUP, self.set_up()) => set_up,
+            set_up = self.pulse.during(SETUP, timeout(SETUP, self.set_up())) => set_up,
         };
         let (mut channel, ready) = match set_up {
             Ok(Ok(opened)) => opened,
@@ -105,24 +122,28 @@ impl ChannelLoop {
         let beat = Duration::from_secs(heartbeat_seconds);
         let mut beats = interval_at(tokio::time::Instant::now() + beat, beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut teardowns = self.teardown.as_ref().map(Teardowns::new);
         loop {
-            let done = tokio::select! {
-                () = stop.cancelled() => {
+            let next = async {
+                tokio::select! {
+                    () = stop.cancelled() => Happened::Stop,
+                    frame = channel.next() => Happened::Received(frame),
+                    _ = beats.tick() => Happened::HeartbeatIsDue,
+                    frame = next_frame(&mut teardowns) => Happened::CleanupSays(frame),
+                }
+            };
+            let done = match self.pulse.idle(next).await {
+                Happened::Stop => {
                     channel.close().await;
                     return None;
                 }
-                frame = channel.next() => match frame {
-                    Ok(frame) => self.received(&frame, &mut snapshots),
-                    Err(error) => Err(Broken::Closed(error)),
-                },
-                _ = beats.tick() => {
-                    let heartbeat = ChannelHeartbeat {
-                        consumer_id: self.consumer,
-                        worker_name: self.settings.worker_name.clone(),
-                        heartbeat_interval_seconds: heartbeat_seconds,
-                    };
-                    send(&mut channel, "worker.heartbeat.v1", &heartbeat).await
+                Happened::Received(Ok(frame)) => self.received(&frame, &mut snapshots, &mut teardowns),
+                Happened::Received(Err(error)) => Err(Broken::Closed(error)),
+                Happened::HeartbeatIsDue => {
+                    let beat = frame("worker.heartbeat.v1", &self.heartbeat(heartbeat_seconds));
+                    self.pulse.during(LONGEST_WRITE, send(&mut channel, beat)).await
                 }
+                Happened::CleanupSays(said) => self.pulse.during(LONGEST_WRITE, send(&mut channel, Ok(said))).await,
             };
             if let Err(broken) = done {
                 return Some(broken);
@@ -130,9 +151,17 @@ impl ChannelLoop {
         }
     }
 
+    fn heartbeat(&self, interval_seconds: u64) -> ChannelHeartbeat {
+        ChannelHeartbeat {
+            consumer_id: self.consumer,
+            worker_name: self.settings.worker_name.clone(),
+            heartbeat_interval_seconds: interval_seconds,
+        }
+    }
+
     async fn set_up(&self) -> Result<(Channel, Ready), Broken> {
         let mut channel = self.client.connect_worker_channel(&self.settings.pool).await.map_err(Broken::Closed)?;
-        send(&mut channel, "worker.hello.v1", &self.hello()).await?;
+        send(&mut channel, frame("worker.hello.v1", &self.hello())).await?;
         loop {
             let frame = channel.next().await.map_err(Broken::Closed)?;
             if frame.kind == "worker.ready.v1" {
@@ -140,7 +169,7 @@ impl ChannelLoop {
                 if ready.consumer_id != self.consumer {
                     return Err(Broken::Protocol("a greeting for another worker"));
                 }
-                if ready.effective_max_cleanup_concurrency > 0 {
+                if ready.effective_max_cleanup_concurrency > 0 && self.teardown.is_none() {
                     return Err(Broken::Protocol("clean-up work that was not asked for"));
                 }
                 return Ok((channel, ready));
@@ -149,28 +178,45 @@ impl ChannelLoop {
     }
 
     fn hello(&self) -> Hello {
+        let cleans_up = self.teardown.is_some();
+        let cleanup = cleans_up.then_some(CAPABILITY_CLEANUP);
+        let capabilities = [CAPABILITY_HEARTBEAT, CAPABILITY_SNAPSHOT].into_iter().chain(cleanup);
+        let kinds = teardown::KINDS.iter().filter(|_| cleans_up);
         Hello {
             consumer_id: self.consumer,
             worker_name: self.settings.worker_name.clone(),
             worker_type: self.settings.kind.to_string(),
             heartbeat_interval_seconds: self.settings.heartbeat_seconds(),
             supported_channel_versions: vec![CHANNEL_VERSION.to_owned()],
-            requested_capabilities: vec![CAPABILITY_HEARTBEAT.to_owned(), CAPABILITY_SNAPSHOT.to_owned()],
+            requested_capabilities: capabilities.map(str::to_owned).collect(),
             work_queue_names: self.settings.work_queues.clone(),
-            handled_cleanup_kinds: Vec::new(),
-            max_cleanup_concurrency: 0,
+            handled_cleanup_kinds: kinds.map(|kind| (*kind).to_owned()).collect(),
+            max_cleanup_concurrency: if cleans_up { teardown::CAPACITY } else { 0 },
             create_pool_if_not_found: self.settings.create_pool_if_not_found,
             default_base_job_template: Some(self.settings.base_job_template.clone()),
             worker_metadata: None,
         }
     }
 
-    fn received(&self, frame: &Frame, snapshots: &mut Snapshots<'_>) -> Result<(), Broken> {
-        if frame.kind == "work_pool.snapshot.v1" {
-            let snapshot = payload(frame).ok_or(Broken::Protocol("a snapshot that cannot be read"))?;
-            snapshots.take(snapshot);
-        } else {
-            tracing::debug!(kind = frame.kind, pool = self.settings.pool, "a frame of a newer server was ignored");
+    fn received(
+        &self,
+        frame: &Frame,
+        snapshots: &mut Snapshots<'_>,
+        teardowns: &mut Option<Teardowns<'_>>,
+    ) -> Result<(), Broken> {
+        match (frame.kind.as_str(), teardowns) {
+            ("work_pool.snapshot.v1", _) => {
+                snapshots.take(payload(frame).ok_or(Broken::Protocol("a snapshot that cannot be read"))?);
+            }
+            ("cleanup.message.v1", Some(teardowns)) => {
+                teardowns.delivered(payload(frame).ok_or(Broken::Protocol("a clean-up that cannot be read"))?);
+            }
+            ("cleanup.operation_result.v1", Some(teardowns)) => {
+                teardowns.answered(payload(frame).ok_or(Broken::Protocol("an answer that cannot be read"))?);
+            }
+            (kind, _) => {
+                tracing::debug!(kind, pool = self.settings.pool, "a frame of a newer server was ignored");
+            }
         }
         Ok(())
     }
@@ -195,10 +241,21 @@ fn payload<T: DeserializeOwned>(frame: &Frame) -> Option<T> {
     serde_json::from_value(frame.payload.clone()).ok()
 }
 
-async fn send(channel: &mut Channel, kind: &str, payload: &impl Serialize) -> Result<(), Broken> {
+/// Never, without clean-ups.
+async fn next_frame(teardowns: &mut Option<Teardowns<'_>>) -> Frame {
+    match teardowns {
+        Some(teardowns) => teardowns.next_frame().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn frame(kind: &str, payload: &impl Serialize) -> Result<Frame, Broken> {
     let payload = serde_json::to_value(payload).map_err(|_| Broken::Protocol("a frame that cannot be written"))?;
-    let frame = Frame { kind: kind.to_owned(), id: Uuid::now_v7(), sent_at: Timestamp::now(), payload };
-    channel.send(&frame).await.map_err(Broken::Closed)
+    Ok(Frame { kind: kind.to_owned(), id: Uuid::now_v7(), sent_at: Timestamp::now(), payload })
+}
+
+async fn send(channel: &mut Channel, frame: Result<Frame, Broken>) -> Result<(), Broken> {
+    channel.send(&frame?).await.map_err(Broken::Closed)
 }
 
 #[cfg(test)]

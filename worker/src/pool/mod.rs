@@ -9,10 +9,12 @@ pub mod pace;
 pub mod poller;
 mod settings;
 pub mod sync;
+mod teardown;
 mod trouble;
 mod view;
 
 pub use channel_health::ChannelHealth;
 pub use settings::PoolSettings;
+pub use teardown::TeardownDesk;
 pub use trouble::Trouble;
 pub use view::PoolView;

@@ -9,11 +9,22 @@ use central_api_wire::MAX_RUNS_PER_POLL;
 use central_api_wire::flow_run::{FlowRun, ScheduledRun, ScheduledRunsRequest};
 use central_api_wire::work_pool::WorkPool;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{PoolSettings, PoolView, Trouble, pace};
+use crate::admission::Admission;
 use crate::dispatcher::{Dispatched, Dispatcher};
+use crate::liveness::Pulse;
+
+/// The client gives up a poll after half a minute; this leaves it some room.
+const LONGEST_POLL: Duration = Duration::from_secs(40);
+/// How long runs that this machine cannot bear yet are held on to. Then the API is asked again, because others may have
+/// taken them.
+const HELD: Duration = Duration::from_millis(500);
+/// Time between two looks at whether it can.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// When the last poll ended well, or was skipped with reason; for the health server.
 #[derive(Debug)]
@@ -58,6 +69,14 @@ pub struct Poller {
     pub dispatcher: Dispatcher,
     /// When the last poll was.
     pub last_poll: Arc<LastPoll>,
+    /// Whether what earlier processes left is known. Until then nothing new is taken.
+    pub first_pass: watch::Receiver<bool>,
+    /// Whether the operator lets nothing new be taken.
+    pub cordoned: watch::Receiver<bool>,
+    /// Whether this machine can bear more runs.
+    pub admission: Admission,
+    /// That the loop turns.
+    pub pulse: Pulse,
 }
 
 /// What a poll says about the next one.
@@ -67,6 +86,8 @@ enum Next {
     AtOnce,
     /// There was more than we have slots.
     WhenASlotIsFree,
+    /// There was more than this machine can bear, and some time has gone by already.
+    Held,
     /// Nothing is waiting.
     AfterTheInterval,
 }
@@ -76,6 +97,9 @@ impl Poller {
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = Trouble::new("ask the API for due runs");
         let mut absence = Absence::default();
+        if !self.until_the_first_pass(&stop).await {
+            return;
+        }
         loop {
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
@@ -84,7 +108,7 @@ impl Poller {
             let mut changes = self.dispatcher.live_runs().changes();
             changes.mark_unchanged();
             let pause = match polled {
-                Ok(Next::AtOnce) => Duration::ZERO,
+                Ok(Next::AtOnce | Next::Held) => Duration::ZERO,
                 Ok(Next::WhenASlotIsFree | Next::AfterTheInterval) => pace::jittered(self.settings.query_interval),
                 Err(ref error) => {
                     pace::after_failure(trouble.failed(error), self.settings.query_interval, error.retry_after())
@@ -100,11 +124,29 @@ impl Poller {
                     std::future::pending::<()>().await;
                 }
             };
+            let mut cordoned = self.cordoned.clone();
+            cordoned.mark_unchanged();
+            let next = async {
+                tokio::select! {
+                    Ok(()) = cordoned.changed() => {}
+                    () = slot => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = slot => {}
-                () = tokio::time::sleep(pause) => {}
+                () = self.pulse.idle(next) => {}
             }
+        }
+    }
+
+    /// False if the worker stops first.
+    async fn until_the_first_pass(&self, stop: &CancellationToken) -> bool {
+        let mut first_pass = self.first_pass.clone();
+        tokio::select! {
+            () = stop.cancelled() => false,
+            // The sender is the repair loop's, which does not end before.
+            _ = self.pulse.idle(first_pass.wait_for(|done| *done)) => true,
         }
     }
 
@@ -116,18 +158,26 @@ impl Poller {
     /// # Cancel safety
     /// Cancel safe: runs are handed over without waiting.
     pub async fn poll_and_dispatch(&self) -> Result<(), ApiError> {
-        self.once(&mut Absence::default()).await.map(drop)
+        let mut absence = Absence::default();
+        // A single round takes all that is due, however long this machine needs for it.
+        while self.once(&mut absence).await? == Next::Held {}
+        Ok(())
     }
 
     async fn once(&self, absence: &mut Absence) -> Result<Next, ApiError> {
-        let pool = self.known_pool().await;
+        let pool = self.pulse.idle(self.known_pool()).await;
+        if *self.cordoned.borrow() {
+            self.last_poll.tick();
+            return Ok(Next::AfterTheInterval);
+        }
         let queues = &self.settings.work_queues;
         let request = ScheduledRunsRequest {
             work_queue_names: Some(queues.clone()),
             scheduled_before: Some(due_before(Timestamp::now(), self.settings.prefetch)),
             ..ScheduledRunsRequest::default()
         };
-        let runs = match self.client.scheduled_runs(&self.settings.pool, &request).await {
+        let asked = self.client.scheduled_runs(&self.settings.pool, &request);
+        let runs = match self.pulse.during(LONGEST_POLL, asked).await {
             Ok(runs) => {
                 absence.ended();
                 runs
@@ -139,6 +189,7 @@ impl Poller {
             }
             Err(error) => return Err(error),
         };
+        let shown = Instant::now();
         self.last_poll.tick();
         let full = runs.len() >= MAX_RUNS_PER_POLL;
         let mut started = 0_usize;
@@ -146,14 +197,26 @@ impl Poller {
             if retries_in_process(&flow_run) {
                 continue;
             }
-            match self.dispatcher.dispatch(flow_run, Arc::clone(&pool)) {
+            match self.pulse.idle(self.dispatch(&flow_run, &pool, shown)).await {
                 Dispatched::Started => started += 1,
                 Dispatched::Passed => {}
                 Dispatched::LimitReached => return Ok(Next::WhenASlotIsFree),
+                Dispatched::Held => return Ok(Next::Held),
             }
         }
         // A full page of runs that are all live already would be answered the same at once.
         Ok(if full && started > 0 { Next::AtOnce } else { Next::AfterTheInterval })
+    }
+
+    /// Hands a run over as soon as this machine can bear it, if that is soon.
+    async fn dispatch(&self, flow_run: &FlowRun, pool: &Arc<WorkPool>, shown: Instant) -> Dispatched {
+        loop {
+            let dispatched = self.dispatcher.dispatch(flow_run, Arc::clone(pool), shown, &self.admission);
+            if dispatched != Dispatched::Held || shown.elapsed() >= HELD {
+                return dispatched;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Waits for the pool. That it is missing is no reason to restart the worker, so the wait counts as polling.

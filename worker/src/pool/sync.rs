@@ -8,10 +8,13 @@ use central_api_wire::work_pool::{Heartbeat, WorkPool, WorkPoolCreate, WorkPoolU
 use tokio_util::sync::CancellationToken;
 
 use super::{ChannelHealth, PoolSettings, PoolView, Trouble, pace};
+use crate::liveness::Pulse;
 use crate::run::WorkerIdentity;
 
 /// How long the first sync waits for the worker channel, which makes it unnecessary.
 const CHANNEL_FIRST: Duration = Duration::from_secs(1);
+/// Up to six calls, each given up by the client after half a minute, and some room.
+const LONGEST_SYNC: Duration = Duration::from_secs(200);
 
 /// The sync loop of one pool worker.
 pub struct SyncLoop {
@@ -25,6 +28,8 @@ pub struct SyncLoop {
     pub view: PoolView,
     /// Whether the channel does its work.
     pub channel: ChannelHealth,
+    /// That the loop turns.
+    pub pulse: Pulse,
 }
 
 impl SyncLoop {
@@ -37,7 +42,7 @@ impl SyncLoop {
         loop {
             let mut pause = pace::jittered(self.settings.heartbeat_interval);
             if !self.channel.is_healthy() {
-                match self.once().await {
+                match self.pulse.during(LONGEST_SYNC, self.once()).await {
                     Ok(known) => {
                         trouble.worked();
                         missing.note(&self.settings.pool, known);
@@ -57,7 +62,7 @@ impl SyncLoop {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep => {}
+                () = self.pulse.idle(sleep) => {}
             }
         }
     }

@@ -13,18 +13,23 @@ use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use worker_core::machine::{Effect, Input, Outcome, Phase, Run};
+use worker_core::machine::{Effect, Input, Outcome, Phase, Run, StopReason};
 use worker_core::spec::{Plan, ReportState};
 
-use super::context::RunContext;
+use super::context::{Offer, RunContext};
 use super::error_chain::ErrorChain;
 use super::launch::{self, for_people};
 use super::prepare::Prepared;
+use super::recall::{Recalled, recall};
 use super::report::Told;
+use super::story;
 use super::{announce, claim, code, prepare, report, stop, watch};
+use crate::failpoint;
 
-/// How long calls that nobody waits for may still take once the run is over.
+/// How long the report of the end waits for calls that nobody waits for.
 const LATE_CALLS: Duration = Duration::from_secs(5);
+/// How long they may still take once the report has arrived: the longest pause of a call that is tried again, and a little.
+const AFTER_THE_REPORT: Duration = Duration::from_secs(35);
 /// Pause between the tries of a journal that cannot be written.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -32,6 +37,8 @@ const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 enum Answer {
     Input(Input),
     Claimed(Option<Arc<Deployment>>),
+    /// A run that was read back is ours: as the API has it now.
+    Recalled(Box<Offer>, Option<Arc<Deployment>>),
     Prepared(Box<Prepared>),
     /// It was given up because the run went another way.
     Nothing,
@@ -58,6 +65,8 @@ pub struct Actor {
     under_way: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// What does not answer but is to be finished before the end is reported.
     beside: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// What nothing waits for.
+    at_leisure: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Gives up what is pointless after a stop before the launch.
     submission: Option<AbortHandle>,
     deployment: Option<Arc<Deployment>>,
@@ -70,13 +79,25 @@ impl Actor {
     /// An actor for a run that is about to be claimed.
     pub fn new(cx: RunContext, inbox: mpsc::Receiver<Input>) -> Self {
         let run = Run::offered(cx.offer.key);
+        Self::with(cx, run, Run::begin(), inbox)
+    }
+
+    /// An actor for a run that an earlier process left.
+    pub fn resume(cx: RunContext, run: Run, told: Option<Told>, inbox: mpsc::Receiver<Input>) -> Self {
+        let to_do = run.resume();
+        Self { told: told.map(Arc::new), ..Self::with(cx, run, to_do, inbox) }
+    }
+
+    fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: mpsc::Receiver<Input>) -> Self {
+        cx.glance.saw(&run);
         Self {
             cx: Arc::new(cx),
             run,
             inbox,
-            to_do: VecDeque::from([Effect::Claim]),
+            to_do: to_do.into(),
             under_way: FuturesUnordered::new(),
             beside: FuturesUnordered::new(),
+            at_leisure: FuturesUnordered::new(),
             submission: None,
             deployment: None,
             plan: None,
@@ -109,6 +130,7 @@ impl Actor {
                 biased;
                 Some(answer) = self.under_way.next() => answer,
                 Some(()) = self.beside.next() => continue,
+                Some(()) = self.at_leisure.next() => continue,
                 Some(input) = self.inbox.recv() => return input,
                 // The table of live runs holds the other end of the inbox for as long as this actor lives.
                 else => std::future::pending().await,
@@ -116,6 +138,11 @@ impl Actor {
             match answer {
                 Answer::Input(input) => return input,
                 Answer::Claimed(deployment) => {
+                    self.deployment = deployment;
+                    return Input::Claimed;
+                }
+                Answer::Recalled(offer, deployment) => {
+                    self.cx = Arc::new(RunContext { offer: *offer, ..(*self.cx).clone() });
                     self.deployment = deployment;
                     return Input::Claimed;
                 }
@@ -136,8 +163,15 @@ impl Actor {
         if input == Input::Refused {
             self.ended = Ended::Refused;
         }
+        if let Some(point) = story::failpoint_of_input(&input) {
+            failpoint::reach(point);
+        }
+        if let Some(text) = story::note(&self.run.phase, &input) {
+            self.cx.note(text);
+        }
         let (run, effects) = self.run.clone().step(input);
         self.run = run;
+        self.cx.glance.saw(&self.run);
         self.to_do.extend(effects);
         let submitting = matches!(self.run.phase, Phase::Preparing | Phase::Announcing);
         if !submitting && let Some(submission) = self.submission.take() {
@@ -154,6 +188,7 @@ impl Actor {
                     claim::Claim::NotOurs => Answer::Input(Input::Refused),
                 }
             }),
+            Effect::Recall => self.begin(async move { recalled(&cx).await }),
             Effect::Prepare => {
                 let deployment = self.deployment.clone();
                 self.begin_submission(async move {
@@ -165,9 +200,12 @@ impl Actor {
             }
             Effect::Announce => {
                 let report_state = self.run.report_state;
+                let labels = Arc::clone(&cx);
+                self.at_leisure.push(async move { announce::label(&labels).await }.boxed());
                 self.begin_submission(async move { Answer::Input(announce::announce(&cx, report_state).await) });
             }
             Effect::Persist => self.persist().await,
+            Effect::PersistSoon => self.persist_soon(),
             Effect::Launch => self.launch(),
             Effect::Find => self.begin(async move { Answer::Input(launch::find(&cx).await) }),
             Effect::Reattach(handle) => {
@@ -212,7 +250,7 @@ impl Actor {
             match plan {
                 Some(plan) => Answer::Input(launch::launch(&cx, &plan).await),
                 // A process that came back after `Persist` has no plan; whether the launch happened is looked up.
-                None => Answer::Input(Input::LaunchUnclear),
+                None => Answer::Input(Input::LaunchUnclear("its configuration is not known any more".to_owned())),
             }
         });
     }
@@ -237,23 +275,64 @@ impl Actor {
 
     /// Writes the journal, for as long as it takes: launching or reporting without it could strand the run.
     async fn persist(&mut self) {
-        while let Err(error) = self.cx.journal.persist(&self.run).await {
-            tracing::error!("the journal cannot be written, the run waits: {}", ErrorChain(&error));
+        if self.run.phase == Phase::Claiming {
+            failpoint::reach("claim.before-persist");
+        }
+        let record = self.cx.record(&self.run, self.told.as_deref());
+        let mut said = false;
+        while let Err(error) = self.cx.journal.persist(&record).await {
+            if !std::mem::replace(&mut said, true) {
+                tracing::error!("the journal cannot be written, the run waits: {}", ErrorChain(&error));
+                self.cx.note(format!("the worker's journal cannot be written, the run waits: {}", ErrorChain(&error)));
+            }
             tokio::time::sleep(JOURNAL_AGAIN).await;
+        }
+        self.written();
+    }
+
+    fn persist_soon(&self) {
+        self.cx.journal.persist_soon(&self.cx.record(&self.run, self.told.as_deref()));
+        self.written();
+    }
+
+    fn written(&self) {
+        if let Some(point) = story::failpoint_of_phase(&self.run.phase) {
+            failpoint::reach(point);
         }
     }
 
     async fn forget(&mut self) {
-        if let Err(error) = self.cx.journal.forget(self.run.key.run).await {
-            tracing::warn!("the ended run stays in the journal: {}", ErrorChain(&error));
-        }
         code::remove(&self.cx).await;
+        self.cx.journal.forget(self.run.key);
+        failpoint::reach("forgotten");
     }
 
     async fn finish_late_calls(&mut self) {
-        let late = async { while self.beside.next().await.is_some() {} };
-        if tokio::time::timeout(LATE_CALLS, late).await.is_err() {
+        let late = async {
+            while self.beside.next().await.is_some() {}
+            while self.at_leisure.next().await.is_some() {}
+        };
+        let limit = if self.ended == Ended::Left { LATE_CALLS } else { AFTER_THE_REPORT };
+        if tokio::time::timeout(limit, late).await.is_err() {
             tracing::debug!("late calls were given up");
         }
+    }
+}
+
+/// A run that an earlier process left unstarted. One that is not ours yet is claimed, under the transition that was written
+/// down for it.
+async fn recalled(cx: &RunContext) -> Answer {
+    match recall(cx).await {
+        Recalled::Ours(offer, deployment) => Answer::Recalled(offer, deployment),
+        Recalled::NotClaimed(offer) => {
+            let claiming = RunContext { offer: (*offer).clone(), ..cx.clone() };
+            match claim::claim(&claiming).await {
+                claim::Claim::Ours(deployment) => Answer::Recalled(offer, deployment),
+                claim::Claim::NotOurs => Answer::Input(Input::Refused),
+            }
+        }
+        Recalled::NotOurs => Answer::Input(Input::Refused),
+        Recalled::Cancelled => Answer::Input(Input::Stop(StopReason::Cancelled)),
+        Recalled::Lost(why) => Answer::Input(Input::SubmitFailed(why)),
     }
 }

@@ -9,16 +9,14 @@ use worker_core::spec::ReportState;
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
+use super::patience::patiently;
 use super::proposal;
 
-/// Labels the run and proposes Submitting. Neither has to succeed: old servers know neither. But a run that the server
-/// says is being cancelled is not launched any more.
+/// Proposes Submitting. It need not succeed: old servers do not know it. But a run that the server says is being cancelled
+/// is not launched any more.
 pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Input {
     let run = cx.offer.key.run;
-    if let Err(error) = cx.api.set_labels(run, &labels(cx)).await {
-        tracing::debug!("the run was not labelled: {}", ErrorChain(&error));
-    }
-    match cx.api.propose(run, &proposal::submitting(run), CallKind::Claim).await {
+    match cx.api.propose(run, &proposal::submitting(cx.offer.key), CallKind::Claim).await {
         Ok(Verdict::Reject { state: Some(state), .. })
             if matches!(state.state_type, StateType::Cancelling | StateType::Cancelled) =>
         {
@@ -33,6 +31,22 @@ pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Inpu
         until_due(cx).await;
     }
     Input::Announced
+}
+
+/// Labels the run with who executes it. An API that is away gets them when it is back; old servers do not know them.
+pub(super) async fn label(cx: &RunContext) {
+    let labels = labels(cx);
+    let labelled = patiently(|| async {
+        match cx.api.set_labels(cx.offer.key.run, &labels).await {
+            // It looks like an API that is not there, and would be waited for.
+            Err(error) if error.is_unknown_path() => Ok(Err(error)),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Ok(())),
+        }
+    });
+    if let Err(error) = labelled.await.flatten() {
+        tracing::debug!("the run was not labelled: {}", ErrorChain(&error));
+    }
 }
 
 /// Whether somebody cancelled the run since we claimed it. An API that does not say is no reason to wait.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use central_api_client::{ApiError, CallKind, Verdict};
+use central_api_client::{CallKind, Verdict};
 use central_api_wire::deployment::Deployment;
 use central_api_wire::state::StateType;
 use tokio::time::Instant;
@@ -11,10 +11,12 @@ use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
-use super::patience::PATIENCE;
+use super::patience::{ASK_AGAIN, PATIENCE, leaves_open};
 use super::proposal;
 
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// What a poll showed may not be so any more after this. The server lets a run that has failed or crashed be claimed like a
+/// scheduled one, so a claim on old news would execute it twice.
+const OLD_NEWS: Duration = Duration::from_secs(1);
 
 /// What came of a claim.
 pub(super) enum Claim {
@@ -73,9 +75,12 @@ async fn propose_pending(cx: &RunContext) -> bool {
     let give_up = Instant::now() + PATIENCE;
     let mut perhaps_ours = false;
     loop {
+        if (perhaps_ours || cx.offer.shown.elapsed() > OLD_NEWS) && !may_still_be_claimed(cx).await {
+            return false;
+        }
         let verdict = match cx.api.propose(key.run, &request, CallKind::Claim).await {
             Ok(verdict) => verdict,
-            Err(error) if may_have_taken_effect(&error) && Instant::now() < give_up => {
+            Err(error) if leaves_open(&error) && Instant::now() < give_up => {
                 tracing::debug!("the claim was not answered, asking again: {}", ErrorChain(&error));
                 perhaps_ours = true;
                 tokio::time::sleep(ASK_AGAIN).await;
@@ -104,9 +109,20 @@ async fn propose_pending(cx: &RunContext) -> bool {
     }
 }
 
-/// Whether an error leaves open what the server did.
-fn may_have_taken_effect(error: &ApiError) -> bool {
-    error.is_transient() || matches!(error.status(), Some(401 | 403))
+/// Whether the run is still as the poll showed it, or ours already. An API that does not say leaves it to its verdict.
+async fn may_still_be_claimed(cx: &RunContext) -> bool {
+    let Ok(current) = cx.api.flow_run(cx.offer.key.run).await else { return true };
+    let Some(current) = current else {
+        tracing::info!("the flow run was deleted before it was claimed");
+        return false;
+    };
+    match &current.state_type {
+        Some(StateType::Scheduled | StateType::Pending | StateType::Cancelling) | None => true,
+        Some(other) => {
+            refused(cx, format!("Aborted submission of flow run '{}': it is {other} already", cx.offer.key.run));
+            false
+        }
+    }
 }
 
 /// The claim took effect, its answer was lost, and the run was cancelled meanwhile: nobody else will finish that.
@@ -123,6 +139,7 @@ async fn finish_cancellation(cx: &RunContext) {
 fn refused(cx: &RunContext, why: String) {
     if cx.offer.refused_before {
         tracing::debug!("{why}");
+        cx.note(why);
     } else {
         cx.log().info(why);
     }

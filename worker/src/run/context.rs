@@ -10,11 +10,18 @@ use central_api_wire::work_pool::WorkPool;
 use infra_contract::InfraPlugin;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, WorkerId};
+use worker_core::machine::Run;
+use worker_core::rerun::RerunPolicy;
+
+use tokio::time::Instant;
 
 use super::log::RunLog;
+use super::report::Told;
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
-use crate::journal::Journal;
+use crate::journal::{FORMAT, Facts, Journal, Record};
+use crate::live_runs::Glance;
+use crate::timeline::Timelines;
 
 /// Who this worker is in one of its pools.
 #[derive(Debug)]
@@ -54,9 +61,41 @@ pub struct Offer {
     pub pool: Arc<WorkPool>,
     /// Whether the server has refused us this run before: what was said then is not said again.
     pub refused_before: bool,
+    /// When the API showed it so.
+    pub shown: Instant,
+}
+
+/// What the runs that one worker takes from one pool have in common.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The worker.
+    pub identity: Arc<WorkerIdentity>,
+    /// The API.
+    pub api: Arc<dyn ControlPlane>,
+    /// The kind of infrastructure.
+    pub plugin: Arc<dyn InfraPlugin>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Where the output of the run's processes goes.
+    pub output: OutputSink,
+    /// The settings.
+    pub settings: Arc<RunSettings>,
+    /// Where decisions are noted.
+    pub timelines: Timelines,
+    /// Which crashes are not the end of a run.
+    pub rerun: Arc<RerunPolicy>,
+}
+
+impl Surroundings {
+    /// The surroundings of one run.
+    pub fn context(&self, offer: Offer, glance: Glance, is_resumed: bool) -> RunContext {
+        let Self { identity, api, plugin, journal, output, settings, timelines, rerun } = self.clone();
+        RunContext { offer, identity, api, plugin, journal, output, settings, glance, timelines, rerun, is_resumed }
+    }
 }
 
 /// Everything that the parts of one execution share.
+#[derive(Clone)]
 pub struct RunContext {
     /// The run.
     pub offer: Offer,
@@ -72,11 +111,44 @@ pub struct RunContext {
     pub output: OutputSink,
     /// The settings.
     pub settings: Arc<RunSettings>,
+    /// What others see of the run.
+    pub glance: Glance,
+    /// Where decisions are noted.
+    pub timelines: Timelines,
+    /// Which crashes are not the end of a run.
+    pub rerun: Arc<RerunPolicy>,
+    /// An earlier process took the run on, and may have told the API what this one is about to.
+    pub is_resumed: bool,
 }
 
 impl RunContext {
     /// The run's own log.
     pub fn log(&self) -> RunLog<'_> {
-        RunLog::new(&*self.api, self.offer.key.run)
+        RunLog::new(&*self.api, self.offer.key.run, &self.timelines)
+    }
+
+    /// Notes a decision about the run, for whoever asks why.
+    pub fn note(&self, text: impl Into<String>) {
+        self.timelines.note(self.offer.key.run, text);
+    }
+
+    /// The run as it is written down.
+    pub(super) fn record(&self, run: &Run, told: Option<&Told>) -> Record {
+        Record {
+            format: FORMAT,
+            run: run.clone(),
+            facts: Facts {
+                name: self.offer.flow_run.name.clone(),
+                flow_id: self.offer.flow_run.flow_id,
+                deployment_id: self.offer.flow_run.deployment_id,
+                due: self.offer.flow_run.next_scheduled_start_time,
+                pool: self.offer.pool.name.clone(),
+                pool_id: self.offer.pool.id,
+                kind: self.plugin.kind(),
+                worker: self.identity.name.clone(),
+                told: told.cloned(),
+            },
+            timeline: self.timelines.notes(self.offer.key.run),
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn launch(cx: &RunContext, plan: &Plan) -> Input {
         }
         let Some(pause) = pauses.next() else {
             cx.log().warn(format!("The launch did not succeed: {}", for_people(&error)));
-            return Input::LaunchUnclear;
+            return Input::LaunchUnclear(for_people(&error));
         };
         tracing::warn!("the launch did not succeed, trying again: {}", for_people(&error));
         tokio::time::sleep(pause).await;

@@ -5,20 +5,22 @@ use jiff::Timestamp;
 use worker_core::ids::RunId;
 
 use crate::control_plane::ControlPlane;
+use crate::timeline::Timelines;
 
 /// The logger under which a worker's lines appear on a run.
 const LOGGER: &str = "prefect.flow_runs.worker";
 
-/// Writes lines both to the run's log at the API and to the worker's own log.
+/// Writes lines to the run's log at the API, to the worker's own log, and to the run's timeline.
 #[derive(Clone, Copy, Debug)]
 pub struct RunLog<'a> {
     api: &'a dyn ControlPlane,
     run: RunId,
+    timelines: &'a Timelines,
 }
 
 impl<'a> RunLog<'a> {
-    pub(super) const fn new(api: &'a dyn ControlPlane, run: RunId) -> Self {
-        Self { api, run }
+    pub(super) const fn new(api: &'a dyn ControlPlane, run: RunId, timelines: &'a Timelines) -> Self {
+        Self { api, run, timelines }
     }
 
     /// What an operator would tell a colleague.
@@ -43,6 +45,7 @@ impl<'a> RunLog<'a> {
     }
 
     fn ship(&self, level: u8, message: String) {
+        self.timelines.note(self.run, message.clone());
         self.api.log(LogLine {
             name: LOGGER.to_owned(),
             level,

@@ -6,13 +6,17 @@ mod claim;
 mod code;
 mod context;
 mod error_chain;
+mod hooks;
 mod launch;
 mod log;
 mod patience;
 mod prepare;
 mod proposal;
+mod recall;
 mod report;
+mod rerun;
 mod stop;
+mod story;
 mod watch;
 mod worker_event;
 
@@ -20,6 +24,7 @@ mod worker_event;
 mod tests;
 
 pub use actor::{Actor, Ended};
-pub use context::{Offer, RunContext, RunSettings, WorkerIdentity};
+pub use context::{Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
 pub use error_chain::ErrorChain;
+pub use report::Told;
 pub use worker_event::{lifecycle_event, work_pool_related, worker_resource};

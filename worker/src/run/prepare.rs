@@ -82,7 +82,7 @@ pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) ->
 
     let worker = worker_resource(&cx.identity.name, &cx.identity.kind);
     let subject = RunSubject::new(worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
-    let submitted = subject.submitted();
+    let submitted = subject.submitted(cx.offer.key);
     cx.api.emit(submitted.clone());
 
     let code = code::bring(cx, deployment, &job).await.map_err(PrepareError::Code)?;

@@ -21,6 +21,11 @@ fn fresh() -> TransitionId {
     TransitionId(Uuid::new_v4())
 }
 
+/// A state that an execution proposes once. A later process that proposes it again sends the same transition.
+fn once(key: LaunchKey, state_type: StateType, name: &str) -> SetStateRequest {
+    proposal(key.run, key.transition(&name.to_ascii_lowercase()), state_type, name)
+}
+
 fn with_message(mut request: SetStateRequest, message: impl Into<String>) -> SetStateRequest {
     request.state.message = Some(message.into());
     request
@@ -32,13 +37,13 @@ pub(super) fn pending(key: LaunchKey) -> SetStateRequest {
 }
 
 /// Says that the launch is near.
-pub(super) fn submitting(run: RunId) -> SetStateRequest {
-    proposal(run, fresh(), StateType::Pending, "Submitting")
+pub(super) fn submitting(key: LaunchKey) -> SetStateRequest {
+    once(key, StateType::Pending, "Submitting")
 }
 
 /// The infrastructure failed the run. Never forced: a run that has ended stays as it ended.
-pub(super) fn crashed(run: RunId, message: impl Into<String>) -> SetStateRequest {
-    with_message(proposal(run, fresh(), StateType::Crashed, "Crashed"), message)
+pub(super) fn crashed(key: LaunchKey, message: impl Into<String>) -> SetStateRequest {
+    with_message(once(key, StateType::Crashed, "Crashed"), message)
 }
 
 /// The run was cancelled: a copy of its state with another type, forced, because the server lets nothing but this end a
@@ -53,25 +58,25 @@ pub(super) fn cancelled(run: RunId, current: Option<&State>, message: impl Into<
 }
 
 /// Puts a claimed run back for another worker.
-pub(super) fn scheduled(run: RunId, due: Option<Timestamp>) -> SetStateRequest {
-    let mut request = proposal(run, fresh(), StateType::Scheduled, "Scheduled");
+pub(super) fn scheduled(key: LaunchKey, due: Option<Timestamp>, message: impl Into<String>) -> SetStateRequest {
+    let mut request = once(key, StateType::Scheduled, "Scheduled");
     request.state.state_details.scheduled_time = Some(due.unwrap_or_else(Timestamp::now));
-    with_message(request, "The worker stopped before it started this run; another worker can take it.")
+    with_message(request, message)
 }
 
 /// The command runs, and cannot say so itself.
-pub(super) fn running(run: RunId) -> SetStateRequest {
-    proposal(run, fresh(), StateType::Running, "Running")
+pub(super) fn running(key: LaunchKey) -> SetStateRequest {
+    once(key, StateType::Running, "Running")
 }
 
 /// The command succeeded, and cannot say so itself.
-pub(super) fn completed(run: RunId) -> SetStateRequest {
-    proposal(run, fresh(), StateType::Completed, "Completed")
+pub(super) fn completed(key: LaunchKey) -> SetStateRequest {
+    once(key, StateType::Completed, "Completed")
 }
 
 /// The command failed, and cannot say so itself.
-pub(super) fn failed(run: RunId, message: impl Into<String>) -> SetStateRequest {
-    with_message(proposal(run, fresh(), StateType::Failed, "Failed"), message)
+pub(super) fn failed(key: LaunchKey, message: impl Into<String>) -> SetStateRequest {
+    with_message(once(key, StateType::Failed, "Failed"), message)
 }
 
 #[cfg(test)]
@@ -79,21 +84,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_proposal_has_a_transition_of_its_own_except_the_claim() {
+    fn what_an_execution_proposes_once_has_the_same_transition_whoever_proposes_it() {
         let run = RunId(Uuid::from_u128(1));
         let key = LaunchKey { run, claim: TransitionId(Uuid::from_u128(2)) };
-        assert_eq!(pending(key), pending(key));
-        assert_eq!(pending(key).state.state_details.transition_id, Some(key.claim));
         let transition = |request: SetStateRequest| request.state.state_details.transition_id;
-        assert_ne!(transition(submitting(run)), transition(submitting(run)));
-        assert_ne!(transition(crashed(run, "x")), transition(crashed(run, "x")));
+        assert_eq!(transition(pending(key)), Some(key.claim));
+        assert_eq!(transition(crashed(key, "x")), transition(crashed(key, "y")));
+        assert_ne!(transition(crashed(key, "x")), transition(submitting(key)));
+        assert_ne!(transition(cancelled(run, None, "x")), transition(cancelled(run, None, "x")));
     }
 
     #[test]
     fn only_a_cancellation_is_forced() {
-        let run = RunId(Uuid::from_u128(1));
-        assert!(cancelled(run, None, "x").force);
-        for request in [submitting(run), crashed(run, "x"), scheduled(run, None), running(run), completed(run)] {
+        let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::from_u128(2)) };
+        assert!(cancelled(key.run, None, "x").force);
+        for request in [submitting(key), crashed(key, "x"), scheduled(key, None, "x"), running(key), completed(key)] {
             assert!(!request.force, "{request:?}");
         }
     }

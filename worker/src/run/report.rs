@@ -1,12 +1,11 @@
 //! Reporting the end of a run.
 
-use std::time::Duration;
-
 use central_api_client::{CallKind, Verdict};
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::{SetStateRequest, State, StateType};
-use infra_contract::CancelsRunning;
+use infra_contract::{CancelsRunning, FlowHooks};
+use serde::{Deserialize, Serialize};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::exit_codes::{self, ExitLogLevel};
 use worker_core::handle::Handle;
@@ -14,12 +13,15 @@ use worker_core::machine::{CrashCause, Outcome};
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
-use super::patience::patiently;
+use super::hooks;
+use super::patience::{ASK_AGAIN, leaves_open, patiently};
 use super::proposal;
+use super::rerun;
 use super::worker_event::RunSubject;
 
 /// What the reports of one execution have in common.
-pub(super) struct Told {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
     pub(super) subject: RunSubject,
     pub(super) submitted: Event,
 }
@@ -33,35 +35,39 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
             tracing::debug!(?exit, "the engine has settled the run's state");
             finish_overlooked_cancellation(cx).await;
         }
-        Outcome::Completed => propose(cx, &proposal::completed(run)).await,
+        Outcome::Completed => propose(cx, &proposal::completed(cx.offer.key)).await,
         Outcome::Failed(report) => {
             let message = exit_message(report);
             cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
-            propose(cx, &proposal::failed(run, message)).await;
+            propose(cx, &proposal::failed(cx.offer.key, message)).await;
         }
-        Outcome::Crashed(cause) => crash(cx, cause).await,
+        Outcome::Crashed(cause) => crash(cx, cause, handle).await,
         Outcome::Cancelled(_) => cancel(cx, handle, told).await,
         Outcome::Released => release(cx).await,
     }
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
-        cx.api.emit(told.subject.executed(&handle.infra_id.0, code, Some(&told.submitted)));
+        cx.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(&told.submitted)));
     }
     cx.api.flush_logs(run).await;
 }
 
-async fn crash(cx: &RunContext, cause: &CrashCause) {
+async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>) {
     let message = crash_message(cause);
     let name = &cx.offer.flow_run.name;
     if let CrashCause::Submit(why) = cause {
         cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
     }
     let run = cx.offer.key.run;
+    if rerun::put_back(cx, cause, &message).await {
+        return;
+    }
     // The run's log is complete before its state says that it is over.
     cx.api.flush_logs(run).await;
-    match ask(cx, &proposal::crashed(run, message.clone())).await {
-        Some(Verdict::Accept(_)) => {
+    match ask(cx, &proposal::crashed(cx.offer.key, message.clone())).await {
+        Some(verdict) if hooks::is_ours(cx, "crashed", &verdict).await => {
             hint_at(cx, cause);
             cx.log().info(format!("Reported flow run '{run}' as crashed: {message}"));
+            hooks::run(cx, handle, FlowHooks::OnCrashed).await;
         }
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
             finish_cancellation(cx, &state).await;
@@ -81,10 +87,11 @@ fn hint_at(cx: &RunContext, cause: &CrashCause) {
     }
 }
 
-/// The pause between questions that must be answered.
-const READ_AGAIN: Duration = Duration::from_secs(5);
 /// The message on a run whose cancellation the worker finished.
 const CANCELLED: &str = "Flow run was cancelled successfully.";
+
+/// The message on a run that was put back.
+const RELEASED: &str = "The worker stopped before it started this run; another worker can take it.";
 
 async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
@@ -95,8 +102,11 @@ async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
         let message = if handle.is_some() { CANCELLED } else { proposal::CANCELLED_BEFORE_START };
         propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
     }
+    if !hooks::engine_cancelled(current.state.as_ref()) {
+        hooks::run(cx, handle, FlowHooks::OnCancellation).await;
+    }
     if let (Some(told), Some(_)) = (told, handle) {
-        cx.api.emit(told.subject.cancelled());
+        cx.api.emit(told.subject.cancelled(cx.offer.key));
     }
 }
 
@@ -108,7 +118,7 @@ async fn release(cx: &RunContext) {
         Some(StateType::Pending) => {
             tracing::info!("the run was not started and goes back to Scheduled");
             let due = cx.offer.flow_run.next_scheduled_start_time;
-            propose(cx, &proposal::scheduled(cx.offer.key.run, due)).await;
+            propose(cx, &proposal::scheduled(cx.offer.key, due, RELEASED)).await;
         }
         Some(StateType::Cancelling) => {
             let request =
@@ -134,13 +144,13 @@ async fn finish_overlooked_cancellation(cx: &RunContext) {
 }
 
 /// The run as it is now, for as long as it takes; `None` if it was deleted, or may not be read.
-async fn read_back(cx: &RunContext) -> Option<FlowRun> {
+pub(super) async fn read_back(cx: &RunContext) -> Option<FlowRun> {
     loop {
         match cx.api.flow_run(cx.offer.key.run).await {
             Ok(current) => return current,
-            Err(error) if error.is_transient() || matches!(error.status(), Some(401 | 403)) => {
+            Err(error) if leaves_open(&error) => {
                 tracing::debug!("the run's state could not be read back, asking again: {}", ErrorChain(&error));
-                tokio::time::sleep(READ_AGAIN).await;
+                tokio::time::sleep(ASK_AGAIN).await;
             }
             Err(error) => {
                 tracing::error!("the run's state cannot be read back: {}", ErrorChain(&error));
@@ -174,9 +184,6 @@ fn must_force_cancelled(current: Option<&State>) -> bool {
 pub(super) fn crash_message(cause: &CrashCause) -> String {
     match cause {
         CrashCause::Submit(why) => format!("Failed to submit flow run to infrastructure: {why}"),
-        CrashCause::LaunchLeftNothing => "Failed to submit flow run to infrastructure: the launch was begun, its \
-                                          outcome is unknown, and nothing was found."
-            .to_owned(),
         CrashCause::Exited(report) => exit_message(report),
         CrashCause::Gone => "Flow run infrastructure disappeared, and how it ended is not known.".to_owned(),
         CrashCause::WorkerStopped(report) => {
@@ -226,7 +233,7 @@ async fn finish_cancellation(cx: &RunContext, current: &State) {
     tracing::info!(?verdict, "the run was being cancelled, and is now");
 }
 
-async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
+pub(super) async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
     loop {
         match cx.api.propose(cx.offer.key.run, request, CallKind::Report).await {
             Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
@@ -245,7 +252,7 @@ async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
 
 /// Says that the command runs, where it cannot say so itself.
 pub(super) async fn report_running(cx: &RunContext) {
-    let verdict = ask(cx, &proposal::running(cx.offer.key.run)).await;
+    let verdict = ask(cx, &proposal::running(cx.offer.key)).await;
     tracing::debug!(?verdict, "Running was proposed");
 }
 

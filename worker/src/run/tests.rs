@@ -33,7 +33,7 @@ async fn a_run_that_goes_well_is_claimed_announced_executed_and_left_to_its_engi
         stage.fake.labels(),
         ["prefect.worker.name", "prefect.worker.type", "prefect.work-pool.name", "prefect.work-pool.id"]
     );
-    assert!(stage.journal_is_empty().await, "an ended run stays in the journal");
+    assert!(stage.records().is_empty(), "an ended run stays in the journal");
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +219,7 @@ async fn a_run_left_behind_is_neither_killed_nor_reported() {
     stage.tell(Input::Detach).await;
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"]);
-    assert!(!stage.journal_is_empty().await, "the next worker must find it");
+    assert!(!stage.records().is_empty(), "the next worker must find it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,4 +240,21 @@ async fn a_launch_that_fails_for_good_crashes_the_run_and_one_that_may_work_is_t
     let stage = Stage::new(failure("transient", json!(3)));
     stage.play(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"]);
+}
+
+/// What is left to do after a restart depends on what is written down and on what the API says.
+#[tokio::test(start_paused = true)]
+async fn a_run_left_running_is_taken_over_and_reported_by_the_next_process() {
+    let stage = Stage::new(json!({"run_until_killed": true, "exit_code": 3}));
+    let playing = stage.start();
+    stage.fake.infra_is_recorded().await;
+    stage.tell(Input::Detach).await;
+    assert_eq!(playing.end(BOUND).await, Ended::Left);
+    let next = stage.resume();
+    stage.tell(Input::Stop(StopReason::Cancelled)).await;
+    assert_eq!(next.end(BOUND).await, Ended::Over);
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
+    assert!(stage.records().is_empty());
+    let executed = stage.fake.events().into_iter().find(|event| event.event.ends_with("executed-flow-run")).unwrap();
+    assert!(executed.follows.is_some(), "the submitted event was written down");
 }

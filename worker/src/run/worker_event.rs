@@ -9,10 +9,11 @@ use central_api_wire::flow_run::{Flow, FlowRun};
 use central_api_wire::work_pool::WorkPool;
 use code_storage::plan::StepRecord;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use worker_core::handle::PluginKind;
-use worker_core::ids::RunId;
+use worker_core::ids::{LaunchKey, RunId};
 use worker_core::slug::slugify;
 
 /// Events further apart than this are not linked: the server would wait for the first one in vain.
@@ -77,7 +78,7 @@ fn event(name: &str, resource: Resource, related: Vec<Resource>, follows: Option
 }
 
 /// What the events of one run are about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunSubject {
     resource: Resource,
     /// Deployment, flow, flow run, tags, work pool: in this order.
@@ -109,12 +110,21 @@ impl RunSubject {
     }
 
     /// `prefect.worker.submitted-flow-run`.
-    pub(super) fn submitted(&self) -> Event {
-        event("prefect.worker.submitted-flow-run", self.resource.clone(), self.related.clone(), None)
+    pub(super) fn submitted(&self, key: LaunchKey) -> Event {
+        let event = event("prefect.worker.submitted-flow-run", self.resource.clone(), self.related.clone(), None);
+        Event { id: key.derived("submitted"), ..event }
     }
 
     /// `prefect.worker.executed-flow-run`: the flow run's entry says which infrastructure ended, and how.
-    pub(super) fn executed(&self, infrastructure: &str, status_code: i32, submitted: Option<&Event>) -> Event {
+    ///
+    /// Its id is that of the execution: the server takes a repetition by a later process for what it is.
+    pub(super) fn executed(
+        &self,
+        key: LaunchKey,
+        infrastructure: &str,
+        status_code: i32,
+        submitted: Option<&Event>,
+    ) -> Event {
         let mut related = self.related.clone();
         let run =
             related.iter_mut().find(|entry| entry.get("prefect.resource.role").is_some_and(|role| role == "flow-run"));
@@ -122,11 +132,12 @@ impl RunSubject {
             run.insert("prefect.infrastructure.identifier".to_owned(), infrastructure.to_owned());
             run.insert("prefect.infrastructure.status-code".to_owned(), status_code.to_string());
         }
-        event("prefect.worker.executed-flow-run", self.resource.clone(), related, submitted)
+        let event = event("prefect.worker.executed-flow-run", self.resource.clone(), related, submitted);
+        Event { id: key.derived("executed"), ..event }
     }
 
     /// `prefect.runner.cancelled-flow-run`, under the resource that Prefect's process worker uses for it.
-    pub(super) fn cancelled(&self) -> Event {
+    pub(super) fn cancelled(&self, key: LaunchKey) -> Event {
         let runner = BTreeMap::from([
             ("prefect.resource.id".to_owned(), "prefect.runner.standalone".to_owned()),
             ("prefect.resource.name".to_owned(), "standalone".to_owned()),
@@ -135,6 +146,7 @@ impl RunSubject {
         let without_pool =
             |entry: &&Resource| entry.get("prefect.resource.role").is_none_or(|role| role != "work-pool");
         let related = self.related.iter().filter(without_pool).cloned().collect();
-        event("prefect.runner.cancelled-flow-run", runner, related, None)
+        let event = event("prefect.runner.cancelled-flow-run", runner, related, None);
+        Event { id: key.derived("cancelled"), ..event }
     }
 }

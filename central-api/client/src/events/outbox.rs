@@ -1,6 +1,6 @@
-//! The bounded queue of events: which are sent next, and which are still to be confirmed. No I/O.
+//! The queue of events: which are sent next, and which are still to be confirmed. No I/O.
 
-use std::collections::VecDeque;
+use crate::spool::{Backlog, Spoolable};
 
 const MOST_EVENTS: usize = 10_000;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
@@ -8,12 +8,9 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 const LONGEST_EVENT: usize = 1_500_000;
 
 /// Events that were not confirmed yet, oldest first, numbered from 1 without gaps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
-    events: VecDeque<String>,
-    bytes: usize,
-    /// Number of the event before the first.
-    before_first: u64,
+    backlog: Backlog<String>,
     /// Sent on the present connection up to here.
     sent_to: u64,
     flush_to: u64,
@@ -22,6 +19,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// With so many events in the spool.
+    pub(super) const fn new(spooled: u64) -> Self {
+        Self { backlog: Backlog::new(spooled), sent_to: 0, flush_to: 0, dropped: 0, is_closed: false }
+    }
+
     pub(super) fn push(&mut self, json: String) {
         if self.is_closed {
             return;
@@ -30,42 +32,30 @@ impl Outbox {
             tracing::warn!(bytes = json.len(), "an event is too long for the API and is dropped");
             return;
         }
-        self.bytes += json.len();
-        self.events.push_back(json);
-        while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
-            self.drop_first();
+        self.backlog.push(json);
+        while self.backlog.fresh().len() > MOST_EVENTS || self.backlog.fresh_bytes() > MOST_BYTES {
+            self.backlog.drop_first_fresh();
+            self.count_dropped(1);
         }
     }
 
-    fn drop_first(&mut self) {
-        if self.remove_first() {
-            if self.dropped == 0 {
-                tracing::warn!("too many events wait for the API; the oldest are dropped");
-            }
-            self.dropped += 1;
+    fn count_dropped(&mut self, dropped: u64) {
+        if self.dropped == 0 {
+            tracing::warn!("too many events wait for the API; the oldest are dropped");
         }
-    }
-
-    fn remove_first(&mut self) -> bool {
-        let Some(event) = self.events.pop_front() else { return false };
-        self.bytes -= event.len();
-        self.before_first += 1;
-        true
-    }
-
-    fn last(&self) -> u64 {
-        self.before_first.saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX))
+        self.dropped += dropped;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.backlog.is_empty()
     }
 
     /// The first event that was not sent on the present connection, with its number.
     pub(super) fn next_unsent(&self) -> Option<(u64, String)> {
-        let sent_before = self.sent_to.max(self.before_first);
-        let index = usize::try_from(sent_before - self.before_first).ok()?;
-        self.events.get(index).map(|event| (sent_before + 1, event.clone()))
+        let settled = self.backlog.settled();
+        let sent_before = self.sent_to.max(settled);
+        let index = usize::try_from(sent_before - settled).ok()?;
+        self.backlog.front().get(index).map(|event| (sent_before + 1, event.clone()))
     }
 
     pub(super) fn sent(&mut self, number: u64) {
@@ -83,46 +73,85 @@ impl Outbox {
 
     /// Events up to this number have arrived. Returns the number up to which everything is settled.
     pub(super) fn confirmed(&mut self, number: u64) -> u64 {
-        while self.before_first < number && self.remove_first() {}
+        self.settle(number);
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
             tracing::warn!(dropped, "events were dropped while the API did not take them");
         }
-        self.before_first
+        self.backlog.settled()
+    }
+
+    fn settle(&mut self, number: u64) -> u64 {
+        let before = self.backlog.settled();
+        while self.backlog.settled() < number && self.backlog.pop().is_some() {}
+        self.backlog.settled() - before
     }
 
     /// Events up to this number will never be taken. Returns the number up to which everything is settled.
     pub(super) fn given_up(&mut self, number: u64) -> u64 {
-        let before = self.before_first;
-        while self.before_first < number && self.remove_first() {}
-        self.dropped += self.before_first - before;
-        self.before_first
+        self.dropped += self.settle(number);
+        self.backlog.settled()
     }
 
     /// At most so many of the first events as a JSON array, with the number of the last.
     pub(super) fn batch(&self, most: usize) -> Option<(u64, String)> {
-        let events: Vec<&str> = self.events.iter().take(most.max(1)).map(String::as_str).collect();
-        let last = self.before_first.saturating_add(u64::try_from(events.len()).ok()?);
+        let events: Vec<&str> = self.backlog.front().iter().take(most.max(1)).map(String::as_str).collect();
+        let last = self.backlog.settled().saturating_add(u64::try_from(events.len()).ok()?);
         (!events.is_empty()).then(|| (last, format!("[{}]", events.join(","))))
     }
 
     /// Somebody waits for everything so far. Returns the number of the last event.
     pub(super) fn flush(&mut self) -> u64 {
-        self.flush_to = self.last();
+        self.flush_to = self.backlog.last();
         self.flush_to
     }
 
-    /// Whether somebody waits for an event that was sent and not confirmed.
+    /// Whether an event was sent and not confirmed, and somebody waits for it, or those behind it in the spool do.
     pub(super) fn wants_confirmation(&self) -> bool {
-        self.flush_to > self.before_first && self.sent_to > self.before_first
+        let settled = self.backlog.settled();
+        let is_awaited = self.flush_to > settled || (self.backlog.is_spooled() && self.next_unsent().is_none());
+        is_awaited && self.sent_to > settled
     }
 
-    /// Takes in nothing more. Returns how many events were dropped: what still waits, and what was not told yet.
-    pub(super) fn close(&mut self) -> u64 {
+    /// Takes in nothing more.
+    pub(super) fn close(&mut self) {
         self.is_closed = true;
-        self.bytes = 0;
-        let waiting = u64::try_from(self.events.drain(..).count()).unwrap_or(u64::MAX);
-        waiting.saturating_add(std::mem::take(&mut self.dropped))
+    }
+
+    /// Gives up what is in memory only. Returns how many events were dropped, with those that were not told yet.
+    pub(super) fn abandon(&mut self) -> u64 {
+        while self.backlog.drop_first_fresh().is_some() {
+            self.dropped += 1;
+        }
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+impl Spoolable for Outbox {
+    const WHAT: &'static str = "events";
+
+    type Entry = String;
+
+    fn backlog(&self) -> &Backlog<String> {
+        &self.backlog
+    }
+
+    fn backlog_mut(&mut self) -> &mut Backlog<String> {
+        &mut self.backlog
+    }
+
+    fn entry(json: String) -> String {
+        json
+    }
+
+    fn count_dropped(&mut self, lines: Vec<String>) {
+        Self::count_dropped(self, u64::try_from(lines.len()).unwrap_or(u64::MAX));
+    }
+
+    /// Never while one that is in memory only is to be confirmed, or it would be sent again.
+    fn is_crowded(&self) -> bool {
+        let fresh = self.backlog.fresh().len();
+        fresh > MOST_EVENTS / 2 && self.sent_to <= self.backlog.settled()
     }
 }
 
@@ -131,7 +160,7 @@ mod tests {
     use super::*;
 
     fn outbox(events: usize) -> Outbox {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(0);
         (1..=events).for_each(|number| outbox.push(number.to_string()));
         outbox
     }
@@ -164,7 +193,7 @@ mod tests {
         let (number, event) = outbox.next_unsent().unwrap();
         assert_eq!((number, event.as_str()), (4, "x"));
         assert_eq!(outbox.confirmed(3), 3, "confirming what was dropped changes nothing");
-        assert_eq!(outbox.events.len(), MOST_EVENTS);
+        assert_eq!(outbox.backlog.fresh().len(), MOST_EVENTS);
     }
 
     #[test]
@@ -179,18 +208,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_back_is_confirmed_before_anything_behind_it_is_sent() {
+        let mut outbox = Outbox::new(3);
+        outbox.push("4".to_owned());
+        assert!(outbox.next_unsent().is_none(), "it was not read back yet");
+        assert!(!outbox.wants_confirmation());
+        for (read_back, expected) in [(vec!["1", "2"], 2), (vec!["3"], 3)] {
+            outbox.backlog.read(read_back.iter().map(|json| (*json).to_owned()));
+            assert_eq!(send_all(&mut outbox), read_back);
+            assert!(outbox.wants_confirmation());
+            assert_eq!(outbox.confirmed(outbox.sent_to()), expected);
+        }
+        assert_eq!(send_all(&mut outbox), ["4"]);
+        assert!(!outbox.wants_confirmation(), "nobody waits for it");
+    }
+
+    #[test]
     fn a_batch_for_http_is_an_array_of_the_first() {
         let outbox = outbox(3);
         assert_eq!(outbox.batch(2), Some((2, "[1,2]".to_owned())));
-        assert_eq!(Outbox::default().batch(2), None);
+        assert_eq!(Outbox::new(0).batch(2), None);
     }
 
     #[test]
     fn a_closed_outbox_counts_what_was_in_it() {
         let mut outbox = outbox(3);
         outbox.given_up(1);
-        assert_eq!(outbox.close(), 3);
+        outbox.close();
         outbox.push("4".to_owned());
+        assert_eq!(outbox.abandon(), 3);
         assert!(outbox.is_empty());
     }
 }

@@ -1,12 +1,14 @@
-//! The bounded queue of log lines: which are sent next, and which are lost. No I/O; time comes in as a value.
+//! The queue of log lines: which are sent next, and which are lost. No I/O; time comes in as a value.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use central_api_wire::log::LogLine;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use worker_core::ids::RunId;
+
+use crate::spool::{Backlog, Spoolable};
 
 const MOST_LINES: usize = 20_000;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
@@ -20,23 +22,35 @@ pub(super) enum Due {
     Never,
 }
 
-struct Entry {
-    number: u64,
+pub(super) struct Entry {
     run: Option<RunId>,
     json: String,
-    queued: Instant,
+    /// None for what was read back from the spool: it has waited long enough.
+    queued: Option<Instant>,
     /// Tells of losses. Its own loss is not told, or the API refusing it would be told for ever.
     is_notice: bool,
+}
+
+impl AsRef<str> for Entry {
+    fn as_ref(&self) -> &str {
+        &self.json
+    }
+}
+
+/// Lines of a run that were lost.
+#[derive(Default)]
+struct Loss {
+    lines: u64,
+    /// When the last was written, if that is known and past. Lines are shown in the order of their times.
+    at: Option<Timestamp>,
 }
 
 /// The lines that were not delivered yet, oldest first. Those of a batch stay until the batch is settled, so a failed try
 /// needs no undoing.
 pub(super) struct Queue {
-    entries: VecDeque<Entry>,
-    bytes: usize,
-    last_number: u64,
+    backlog: Backlog<Entry>,
     flush_to: u64,
-    lost: BTreeMap<RunId, u64>,
+    lost: BTreeMap<RunId, Loss>,
     lost_of_no_run: u64,
     batch_bytes: usize,
     interval: Duration,
@@ -44,11 +58,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) const fn new(batch_bytes: usize, interval: Duration) -> Self {
+    /// With so many lines in the spool.
+    pub(super) const fn new(batch_bytes: usize, interval: Duration, spooled: u64) -> Self {
         Self {
-            entries: VecDeque::new(),
-            bytes: 0,
-            last_number: 0,
+            backlog: Backlog::new(spooled),
             flush_to: 0,
             lost: BTreeMap::new(),
             lost_of_no_run: 0,
@@ -65,47 +78,44 @@ impl Queue {
             tracing::warn!(?run, "a log line came after the end of shipping and is lost");
             return false;
         }
-        let is_full = self.entries.len() >= MOST_LINES || self.bytes + json.len() > MOST_BYTES;
-        if is_full && !self.entries.is_empty() {
+        let waiting = self.backlog.fresh().len();
+        let is_full = waiting >= MOST_LINES || self.backlog.fresh_bytes() + json.len() > MOST_BYTES;
+        if is_full && waiting > 0 {
             self.count_lost(run);
             return false;
         }
-        self.append(run, json, now, false);
-        self.entries.len() == 1 || self.bytes >= self.batch_bytes
-    }
-
-    fn append(&mut self, run: Option<RunId>, json: String, queued: Instant, is_notice: bool) {
-        self.last_number += 1;
-        self.bytes += json.len();
-        self.entries.push_back(Entry { number: self.last_number, run, json, queued, is_notice });
+        self.backlog.push(Entry { run, json, queued: Some(now), is_notice: false });
+        waiting == 0 || self.backlog.fresh_bytes() >= self.batch_bytes
     }
 
     fn count_lost(&mut self, run: Option<RunId>) {
         match run {
-            Some(run) => *self.lost.entry(run).or_default() += 1,
+            Some(run) => self.lost.entry(run).or_default().lines += 1,
             None => self.lost_of_no_run += 1,
         }
     }
 
     /// Makes everything that waits due, and returns the number of the last of it.
     pub(super) fn flush_all(&mut self) -> u64 {
-        self.flush_to = self.last_number;
-        self.last_number
+        self.flush_to = self.backlog.last();
+        self.flush_to
     }
 
     /// Makes what waits due up to the last line of a run, and returns its number; 0 if there is none.
     pub(super) fn flush_run(&mut self, run: RunId) -> u64 {
-        let last = self.entries.iter().rev().find(|entry| entry.run == Some(run)).map_or(0, |entry| entry.number);
+        let last = self.backlog.last_like(|entry| entry.run == Some(run));
         self.flush_to = self.flush_to.max(last);
         last
     }
 
     pub(super) fn due(&self) -> Due {
-        match self.entries.front() {
-            None => Due::Never,
-            Some(_) if self.bytes >= self.batch_bytes => Due::Now,
-            Some(first) if first.number <= self.flush_to => Due::Now,
-            Some(first) => Due::At(first.queued + self.interval),
+        let is_due = self.backlog.is_spooled()
+            || self.backlog.fresh_bytes() >= self.batch_bytes
+            || self.backlog.settled() < self.flush_to;
+        match self.backlog.front().front().map(|first| first.queued) {
+            None if !self.backlog.is_spooled() => Due::Never,
+            Some(Some(queued)) if !is_due => Due::At(queued + self.interval),
+            _ => Due::Now,
         }
     }
 
@@ -114,7 +124,7 @@ impl Queue {
     pub(super) fn batch(&self, most: usize) -> Option<(usize, Vec<u8>)> {
         let mut body = vec![b'['];
         let mut lines = 0;
-        for entry in self.entries.iter().take(most.max(1)) {
+        for entry in self.backlog.front().iter().take(most.max(1)) {
             if lines > 0 {
                 if body.len() + entry.json.len() > self.batch_bytes {
                     break;
@@ -139,14 +149,12 @@ impl Queue {
     }
 
     fn remove(&mut self, lines: usize, now: Instant, are_lost: bool) -> u64 {
-        let mut settled = 0;
-        for entry in self.entries.drain(..lines.min(self.entries.len())).collect::<Vec<_>>() {
-            self.bytes -= entry.json.len();
-            settled = entry.number;
+        for entry in (0..lines).map_while(|_| self.backlog.pop()).collect::<Vec<_>>() {
             if are_lost && !entry.is_notice {
                 self.count_lost(entry.run);
             }
         }
+        let settled = self.backlog.settled();
         // There is room again, and no line was taken in since the first loss: the notice stands where the lost lines did.
         self.tell_losses(now);
         settled
@@ -154,9 +162,9 @@ impl Queue {
 
     fn tell_losses(&mut self, now: Instant) {
         for (run, lost) in std::mem::take(&mut self.lost) {
-            tracing::warn!(%run, lost, "lines of a run's log were lost");
-            if let Ok(json) = serde_json::to_string(&notice(run, lost)) {
-                self.append(Some(run), json, now, true);
+            tracing::warn!(%run, lost = lost.lines, "lines of a run's log were lost");
+            if let Ok(json) = serde_json::to_string(&notice(run, &lost)) {
+                self.backlog.push(Entry { run: Some(run), json, queued: Some(now), is_notice: true });
             }
         }
         match std::mem::take(&mut self.lost_of_no_run) {
@@ -165,24 +173,59 @@ impl Queue {
         }
     }
 
-    /// Takes in nothing more. Returns how many lines were lost: what still waits, and what was not told yet.
-    pub(super) fn close(&mut self) -> u64 {
+    /// Takes in nothing more. What was lost is told now or never.
+    pub(super) fn close(&mut self, now: Instant) {
         self.is_closed = true;
-        self.bytes = 0;
-        let waiting = u64::try_from(self.entries.drain(..).count()).unwrap_or(u64::MAX);
-        std::mem::take(&mut self.lost)
-            .into_values()
-            .fold(waiting, u64::saturating_add)
-            .saturating_add(self.lost_of_no_run)
+        self.tell_losses(now);
+    }
+
+    /// Gives up what is in memory only. Returns how many lines that loses.
+    pub(super) fn abandon(&mut self) -> u64 {
+        let dropped = std::iter::from_fn(|| self.backlog.drop_first_fresh()).filter(|entry| !entry.is_notice);
+        u64::try_from(dropped.count()).unwrap_or(u64::MAX)
     }
 }
 
-fn notice(run: RunId, lost: u64) -> LogLine {
+impl Spoolable for Queue {
+    const WHAT: &'static str = "log lines";
+
+    type Entry = Entry;
+
+    fn backlog(&self) -> &Backlog<Entry> {
+        &self.backlog
+    }
+
+    fn backlog_mut(&mut self) -> &mut Backlog<Entry> {
+        &mut self.backlog
+    }
+
+    fn entry(json: String) -> Entry {
+        let run = serde_json::from_str::<LogLine>(&json).ok().and_then(|line| line.flow_run_id);
+        Entry { run, json, queued: None, is_notice: false }
+    }
+
+    fn count_dropped(&mut self, lines: Vec<String>) {
+        for line in lines {
+            let line = serde_json::from_str::<LogLine>(&line).ok();
+            let run = line.as_ref().and_then(|line| line.flow_run_id);
+            self.count_lost(run);
+            if let Some(loss) = run.and_then(|run| self.lost.get_mut(&run)) {
+                loss.at = loss.at.max(line.map(|line| line.timestamp));
+            }
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.backlog.fresh().len() > MOST_LINES / 2 || self.backlog.fresh_bytes() > MOST_BYTES / 2
+    }
+}
+
+fn notice(run: RunId, lost: &Loss) -> LogLine {
     LogLine {
         name: "prefect.flow_runs.worker".to_owned(),
         level: WARNING,
-        message: format!("Log lines lost here because the API did not take them: {lost}"),
-        timestamp: Timestamp::now(),
+        message: format!("Log lines lost here because the API did not take them: {}", lost.lines),
+        timestamp: lost.at.unwrap_or_else(Timestamp::now),
         flow_run_id: Some(run),
         worker_id: None,
     }

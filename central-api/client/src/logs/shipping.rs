@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
-use super::queue::Due;
+use super::queue::{Due, Queue};
 use crate::backoff::{Backoff, at_least};
 use crate::client::Client;
-use crate::delivery::{Outage, pause, too_late};
+use crate::delivery::{Feed, Outage, pause, too_late};
 use crate::error::ApiError;
+use crate::spool::{Spool, Spooling};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -19,11 +19,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MOST_HALVINGS: u32 = 20;
 
 /// Ships until the stop, and then what is left, for a bounded time.
-pub(super) async fn ship(client: Client, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn ship(client: Client, feed: Arc<Feed<Queue>>, spool: Option<Spool>, stop: CancellationToken) {
     let mut shipping = Shipping {
         backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, client.shared.retry.jitter_factor),
         client,
-        shared: Arc::clone(&shared),
+        spooling: Spooling::new(Arc::clone(&feed), spool),
+        feed: Arc::clone(&feed),
         stop: stop.clone(),
         most_lines: usize::MAX,
         refusals: 0,
@@ -33,16 +34,19 @@ pub(super) async fn ship(client: Client, shared: Arc<Shared>, stop: Cancellation
         () = shipping.run() => {}
         () = too_late(&stop) => {}
     }
-    let lost = shared.queue().close();
+    feed.queue().close(Instant::now());
+    shipping.spooling.finish().await;
+    let lost = feed.queue().abandon();
     if lost > 0 {
         tracing::warn!(lost, "log lines were lost because the worker ends and the API did not take them");
     }
-    shared.progress.end();
+    feed.progress.end();
 }
 
 struct Shipping {
     client: Client,
-    shared: Arc<Shared>,
+    feed: Arc<Feed<Queue>>,
+    spooling: Spooling<Queue>,
     stop: CancellationToken,
     backoff: Backoff,
     /// Lines of the next batch. The API refuses a whole batch for one line, so after a refusal batches are halved until
@@ -53,21 +57,26 @@ struct Shipping {
 }
 
 impl Shipping {
-    /// Ends when the stop has come and nothing waits.
+    /// Ends when the stop has come and nothing waits, or all of it on disk while the API does not take it.
     async fn run(&mut self) {
         while self.wait_until_due().await {
-            let batch = self.shared.queue().batch(self.most_lines);
+            self.spooling.keep_up().await;
+            let batch = self.feed.queue().batch(self.most_lines);
             let Some((lines, body)) = batch else { continue };
-            match self.client.create_logs(body.into()).await {
-                Ok(()) => self.delivered(lines),
-                Err(error) if is_about_content(&error) => self.refused(lines, &error),
+            match self.spooling.meanwhile(self.client.create_logs(body.into())).await {
+                Ok(()) => self.delivered(lines).await,
+                Err(error) if is_about_content(&error) => self.refused(lines, &error).await,
                 Err(error) => {
                     self.outage.failed(&error);
-                    self.shared.progress.set_failing(true);
+                    self.feed.progress.set_failing(true);
                     let usual = self.backoff.next_delay();
                     let jitter = self.client.shared.retry.jitter_factor;
                     let delay = error.retry_after().map_or(usual, |minimum| at_least(minimum, jitter));
-                    pause(delay, &self.stop).await;
+                    self.spooling.keep_up().await;
+                    if self.stop.is_cancelled() && self.spooling.holds_everything() {
+                        return;
+                    }
+                    self.spooling.meanwhile(pause(delay, &self.stop)).await;
                 }
             }
         }
@@ -77,7 +86,7 @@ impl Shipping {
     async fn wait_until_due(&self) -> bool {
         loop {
             let stopping = self.stop.is_cancelled();
-            let due = self.shared.queue().due();
+            let due = self.feed.queue().due();
             let at = match due {
                 Due::Now => return true,
                 Due::At(_) if stopping => return true,
@@ -87,7 +96,7 @@ impl Shipping {
             };
             tokio::select! {
                 () = sleep_until(at.unwrap_or_else(Instant::now)), if at.is_some() => {}
-                () = self.shared.wake.notified() => {}
+                () = self.feed.wake.notified() => {}
                 () = self.stop.cancelled() => {}
             }
             if at.is_some_and(|at| at <= Instant::now()) {
@@ -96,19 +105,20 @@ impl Shipping {
         }
     }
 
-    fn delivered(&mut self, lines: usize) {
+    async fn delivered(&mut self, lines: usize) {
         self.outage.over();
-        self.shared.progress.set_failing(false);
+        self.feed.progress.set_failing(false);
         self.backoff.reset();
         self.refusals = 0;
         self.most_lines = self.most_lines.saturating_mul(2);
-        let settled = self.shared.queue().delivered(lines, Instant::now());
-        self.shared.progress.settle(settled);
+        let settled = self.feed.queue().delivered(lines, Instant::now());
+        self.feed.progress.settle(settled);
+        self.spooling.keep_up().await;
     }
 
-    fn refused(&mut self, lines: usize, error: &ApiError) {
+    async fn refused(&mut self, lines: usize, error: &ApiError) {
         self.refusals += 1;
-        self.shared.progress.set_failing(false);
+        self.feed.progress.set_failing(false);
         if lines > 1 && self.refusals < MOST_HALVINGS {
             self.most_lines = lines / 2;
             return;
@@ -118,8 +128,9 @@ impl Shipping {
             // Line by line would be one request each, for as long as the API is like that.
             self.most_lines = usize::MAX;
         }
-        let settled = self.shared.queue().refused(lines, Instant::now());
-        self.shared.progress.settle(settled);
+        let settled = self.feed.queue().refused(lines, Instant::now());
+        self.feed.progress.settle(settled);
+        self.spooling.keep_up().await;
     }
 }
 

@@ -1,5 +1,6 @@
 use central_api_client::ApiError;
-use central_api_wire::flow_run::{FlowRunUpdate, FlowRunsFilterRequest, ScheduledRunsRequest};
+use central_api_wire::flow_run::{AnyOf, FlowRunFilter, FlowRunUpdate, FlowRunsFilterRequest, ScheduledRunsRequest};
+use central_api_wire::state::StateType;
 use central_api_wire::work_pool::{Heartbeat, WorkPoolCreate, WorkPoolUpdate};
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -108,6 +109,25 @@ async fn runs_and_what_they_are_made_from_are_read_and_changed() {
             format!("/flow_runs/{RUN}/labels"),
         ]
     );
+}
+
+#[tokio::test]
+async fn several_runs_are_read_at_once_with_their_states() {
+    let details = json!({ "flow_run_id": RUN, "transition_id": RUN });
+    let mut known = run(RUN);
+    known["state_type"] = json!("PENDING");
+    known["state"] = json!({ "id": RUN, "type": "PENDING", "name": "Pending", "state_details": details });
+    let server = Server::replying([Reply::json(200, &json!([known]))]).await;
+    let ids = vec![RUN.parse().unwrap(), RunId(Uuid::from_u128(9))];
+    let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), state: None });
+    let request = FlowRunsFilterRequest { flow_runs, offset: 0, limit: Some(200) };
+    let runs = server.client().flow_runs(&request).await.unwrap();
+    assert_eq!(runs.len(), 1, "a deleted run is not in the answer");
+    assert_eq!(runs[0].state_type, Some(StateType::Pending));
+    assert_eq!(runs[0].state.as_ref().unwrap().state_details.transition_id, Some(RUN.parse().unwrap()));
+    let sent = server.requests()[0].json();
+    assert_eq!(sent["flow_runs"], json!({ "id": { "any_": [RUN, Uuid::from_u128(9)] } }));
+    assert_eq!(sent["limit"], 200);
 }
 
 #[tokio::test]

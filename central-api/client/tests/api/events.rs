@@ -23,7 +23,7 @@ async fn the_socket_is_opened_with_the_first_event_and_kept() {
     let (routes, mut sockets) = Sockets::accepting("/events/in", true);
     let server = Server::routed(routes).await;
     let stop = CancellationToken::new();
-    let (events, task) = EventEmitter::start(server.client(), stop.clone());
+    let (events, task) = EventEmitter::start(server.client(), stop.clone(), None);
     assert!(events.flush(BOUND).await, "nothing to wait for");
     assert!(server.requests().is_empty());
     events.emit(event("one"));
@@ -42,7 +42,7 @@ async fn events_that_were_not_confirmed_are_sent_again_after_a_cut() {
     let (routes, mut sockets) = Sockets::accepting("/events/in", true);
     let server = Server::routed(routes).await;
     let stop = CancellationToken::new();
-    let (events, task) = EventEmitter::start(server.client(), stop.clone());
+    let (events, task) = EventEmitter::start(server.client(), stop.clone(), None);
     events.emit(event("confirmed"));
     let mut first = sockets.next().await;
     assert_eq!(receive(&mut first).await["event"], "confirmed");
@@ -70,7 +70,7 @@ async fn where_the_websocket_is_refused_events_go_by_http() {
     let refuse = any(|| async { StatusCode::FORBIDDEN });
     let create = post(|| async { StatusCode::NO_CONTENT });
     let server = Server::routed(Router::new().route("/events/in", refuse).route("/events", create)).await;
-    let (events, _task) = EventEmitter::start(server.client(), CancellationToken::new());
+    let (events, _task) = EventEmitter::start(server.client(), CancellationToken::new(), None);
     events.emit(event("one"));
     assert!(events.flush(BOUND).await);
     events.emit(event("two"));
@@ -85,7 +85,7 @@ async fn where_the_websocket_is_refused_events_go_by_http() {
 async fn a_server_that_accepts_the_websocket_and_wants_authentication_is_asked_by_http() {
     let (routes, mut sockets) = Sockets::accepting("/events/in", true);
     let server = Server::routed(routes.route("/events", post(|| async { StatusCode::NO_CONTENT }))).await;
-    let (events, _task) = EventEmitter::start(server.client(), CancellationToken::new());
+    let (events, _task) = EventEmitter::start(server.client(), CancellationToken::new(), None);
     events.emit(event("one"));
     close(sockets.next().await, 1002, "").await;
     assert!(events.flush(BOUND).await);
@@ -97,7 +97,7 @@ async fn c040_a_server_that_takes_no_events_at_all_is_left_alone() {
     let server =
         Server::routed(Router::new().fallback(|| async { (StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#) })).await;
     let stop = CancellationToken::new();
-    let (events, task) = EventEmitter::start(server.client(), stop.clone());
+    let (events, task) = EventEmitter::start(server.client(), stop.clone(), None);
     for _ in 0..3 {
         events.emit(event("x"));
         assert!(events.flush(BOUND).await, "given up, and nobody waits");
@@ -114,7 +114,7 @@ async fn c040_an_unreachable_api_delays_neither_emission_nor_the_end() {
     settings.api_url.set_port(Some(1)).unwrap();
     let client = central_api_client::Client::new(settings).unwrap();
     let stop = CancellationToken::new();
-    let (events, task) = EventEmitter::start(client, stop.clone());
+    let (events, task) = EventEmitter::start(client, stop.clone(), None);
     for _ in 0..20_000 {
         events.emit(event("x"));
     }

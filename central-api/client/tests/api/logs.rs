@@ -16,11 +16,11 @@ use worker_core::ids::{RunId, WorkerId};
 
 use crate::support::{BOUND, Recorded, Reply, Server, cloud_settings, settings};
 
-fn run(number: u128) -> RunId {
+pub(crate) fn run(number: u128) -> RunId {
     RunId(Uuid::from_u128(number))
 }
 
-fn line(of: RunId, message: &str) -> LogLine {
+pub(crate) fn line(of: RunId, message: &str) -> LogLine {
     LogLine {
         name: "prefect.flow_runs.worker".to_owned(),
         level: 20,
@@ -31,12 +31,12 @@ fn line(of: RunId, message: &str) -> LogLine {
     }
 }
 
-fn messages(requests: &[Recorded]) -> Vec<Vec<String>> {
+pub(crate) fn messages(requests: &[Recorded]) -> Vec<Vec<String>> {
     let message = |line: &Value| line["message"].as_str().unwrap().to_owned();
     requests.iter().map(|request| request.json().as_array().unwrap().iter().map(message).collect()).collect()
 }
 
-fn created() -> Reply {
+pub(crate) fn created() -> Reply {
     Reply::json(201, &Value::Null)
 }
 
@@ -44,7 +44,7 @@ fn created() -> Reply {
 async fn c065_lines_are_shipped_in_batches_with_their_run_and_no_worker() {
     let server = Server::replying([created(), created()]).await;
     let stop = CancellationToken::new();
-    let (logs, task) = LogShipper::start(server.client(), stop.clone());
+    let (logs, task) = LogShipper::start(server.client(), stop.clone(), None);
     logs.log(line(run(1), "one"));
     logs.log(line(run(2), "two"));
     assert!(logs.flush(BOUND).await);
@@ -62,7 +62,7 @@ async fn c065_lines_are_shipped_in_batches_with_their_run_and_no_worker() {
 #[tokio::test]
 async fn lines_are_shipped_after_the_interval_without_being_asked_for() {
     let server = Server::replying([created()]).await;
-    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new(), None);
     logs.log(line(run(1), "one"));
     server.requests_until(|requests| requests.len() == 1).await;
 }
@@ -71,7 +71,7 @@ async fn lines_are_shipped_after_the_interval_without_being_asked_for() {
 async fn cloud_is_told_the_worker_and_gets_shorter_lines() {
     let server = Server::replying([created()]).await;
     let settings = ClientSettings { csrf: false, ..cloud_settings(server.url()) };
-    let (logs, _task) = LogShipper::start(Client::new(settings).unwrap(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(Client::new(settings).unwrap(), CancellationToken::new(), None);
     logs.log(line(run(1), &"x".repeat(30_000)));
     assert!(logs.flush(BOUND).await);
     let request = &server.requests()[0];
@@ -86,7 +86,7 @@ async fn lines_outlive_an_outage_and_stay_in_order() {
     let server = Server::replying([busy(), busy(), busy(), unauthorized, created(), created()]).await;
     let mut settings = settings(server.url());
     settings.retry.jitter_factor = 0.0;
-    let (logs, _task) = LogShipper::start(Client::new(settings).unwrap(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(Client::new(settings).unwrap(), CancellationToken::new(), None);
     logs.log(line(run(1), "one"));
     server.requests_until(|requests| !requests.is_empty()).await;
     logs.log(line(run(1), "two"));
@@ -107,7 +107,7 @@ async fn the_end_of_a_run_does_not_wait_for_logs_while_none_are_delivered() {
         }
     };
     let server = Server::routed(Router::new().route("/logs/", post(create))).await;
-    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new(), None);
     logs.log(line(run(1), "one"));
     // The first delivery fails at once, and the next is tried 2 s later: whoever waited would wait longer than this.
     let began = std::time::Instant::now();
@@ -136,7 +136,7 @@ async fn picky_server() -> Server {
 #[tokio::test]
 async fn a_line_that_the_api_refuses_costs_no_other_and_is_told_of() {
     let server = picky_server().await;
-    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new(), None);
     for number in 0..20 {
         logs.log(line(run(1), &number.to_string()));
     }
@@ -161,7 +161,7 @@ async fn what_waits_is_shipped_at_the_stop() {
     let mut settings = settings(server.url());
     settings.log.batch_interval = std::time::Duration::from_hours(1);
     let stop = CancellationToken::new();
-    let (logs, task) = LogShipper::start(Client::new(settings).unwrap(), stop.clone());
+    let (logs, task) = LogShipper::start(Client::new(settings).unwrap(), stop.clone(), None);
     logs.log(line(run(1), "last words"));
     stop.cancel();
     task.await.unwrap();
@@ -175,7 +175,7 @@ async fn nothing_is_shipped_when_it_is_turned_off() {
     let server = Server::replying([]).await;
     let log = LogSettings { enabled: false, ..LogSettings::default() };
     let client = Client::new(ClientSettings { log, ..settings(server.url()) }).unwrap();
-    let (logs, task) = LogShipper::start(client, CancellationToken::new());
+    let (logs, task) = LogShipper::start(client, CancellationToken::new(), None);
     logs.log(line(run(1), "one"));
     assert!(logs.flush(BOUND).await);
     task.await.unwrap();
@@ -198,7 +198,7 @@ async fn lines_lost_in_a_long_outage_are_counted_in_the_log_of_their_run() {
     };
     let routes = Router::new().route("/logs/", post(create).layer(DefaultBodyLimit::disable()));
     let server = Server::routed(routes).await;
-    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new());
+    let (logs, _task) = LogShipper::start(server.client(), CancellationToken::new(), None);
     logs.log(line(run(1), "first"));
     server.requests_until(|requests| !requests.is_empty()).await;
     let many = 30_000;

@@ -9,6 +9,7 @@ mod headers;
 mod logs;
 mod proxy;
 mod retries;
+mod spool;
 mod support;
 mod tls;
 mod websockets;

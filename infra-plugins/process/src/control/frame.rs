@@ -3,15 +3,14 @@
 use std::io;
 
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
 use worker_core::exit::Conclusion;
 
-/// Worker to engine: the run is cancelled, a termination signal follows.
+/// Supervisor to engine: the run is cancelled, a termination signal follows.
 pub(super) const CANCEL: u8 = b'c';
-/// Engine to worker: the announced intent is understood.
+/// Engine to supervisor: the announced intent is understood.
 const INTENT_ACKNOWLEDGED: u8 = b'a';
-/// Worker to engine: the receipt has arrived.
+/// Supervisor to engine: the receipt has arrived.
 pub(super) const RECEIPT_ACKNOWLEDGED: u8 = 2;
 
 const HELLO: u8 = 0;
@@ -20,7 +19,7 @@ const MAGIC: [u8; 2] = *b"PF";
 const VERSION: u8 = 2;
 /// The engine sends receipts.
 const RECEIPTS: u8 = 1;
-const LONGEST_RECEIPT: u32 = 4096;
+const LONGEST_RECEIPT: usize = 4096;
 
 /// Something the engine sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,46 +32,50 @@ pub(super) enum Frame {
     IntentAcknowledged,
 }
 
-/// Reads one frame; `None` at the end of the connection.
-///
-/// # Errors
-/// The connection broke, or what came is not of the protocol. Nothing can be read after it.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Frame>> {
-    let kind = match from.read_u8().await {
-        Ok(kind) => kind,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let frame = match kind {
-        HELLO => Frame::Hello(answer_hello(from).await?),
-        RECEIPT => Frame::Receipt(read_receipt(from).await?),
-        INTENT_ACKNOWLEDGED => Frame::IntentAcknowledged,
-        _ => return Err(malformed("an unknown kind of frame")),
-    };
-    Ok(Some(frame))
+/// Collects bytes and gives them back as frames.
+#[derive(Debug, Default)]
+pub(super) struct FrameCutter(Vec<u8>);
+
+impl FrameCutter {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The next complete frame, if it has come.
+    ///
+    /// # Errors
+    /// What came is not of the protocol. Nothing can be read after it.
+    pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
+        let (frame, length) = match *self.0.as_slice() {
+            [HELLO, first, second, version, capabilities, ..] => {
+                (Frame::Hello(answer_hello([first, second], version, capabilities)?), 5)
+            }
+            [RECEIPT, a, b, c, d, ref rest @ ..] => {
+                let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+                if length > LONGEST_RECEIPT {
+                    return Err(malformed("a receipt that is too long"));
+                }
+                let Some(text) = rest.get(..length) else { return Ok(None) };
+                (Frame::Receipt(serde_json::from_slice::<Receipt>(text)?.into()), 5 + length)
+            }
+            [] | [HELLO | RECEIPT, ..] => return Ok(None),
+            [INTENT_ACKNOWLEDGED, ..] => (Frame::IntentAcknowledged, 1),
+            [..] => return Err(malformed("an unknown kind of frame")),
+        };
+        self.0.drain(..length);
+        Ok(Some(frame))
+    }
 }
 
 /// Version 2 with receipts is accepted as offered, anything else declined: the engine then goes on with version 1.
-async fn answer_hello(from: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; 5]> {
-    let mut rest = [0; 4];
-    from.read_exact(&mut rest).await?;
-    let [first, second, version, capabilities] = rest;
-    if [first, second] != MAGIC {
+fn answer_hello(magic: [u8; 2], version: u8, capabilities: u8) -> io::Result<[u8; 5]> {
+    if magic != MAGIC {
         return Err(malformed("a hello of something else"));
     }
     let (version, capabilities) =
         if (version, capabilities) == (VERSION, RECEIPTS) { (VERSION, RECEIPTS) } else { (1, 0) };
+    let [first, second] = magic;
     Ok([HELLO, first, second, version, capabilities])
-}
-
-async fn read_receipt(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Conclusion> {
-    let length = from.read_u32().await?;
-    if length > LONGEST_RECEIPT {
-        return Err(malformed("a receipt that is too long"));
-    }
-    let mut text = Vec::new();
-    from.take(length.into()).read_to_end(&mut text).await?;
-    serde_json::from_slice::<Receipt>(&text).map(Conclusion::from).map_err(io::Error::from)
 }
 
 /// What the engine has settled.
@@ -100,8 +103,10 @@ fn malformed(what: &'static str) -> io::Error {
 mod tests {
     use super::*;
 
-    async fn frame(mut bytes: &[u8]) -> io::Result<Option<Frame>> {
-        read(&mut bytes).await
+    fn frame(bytes: &[u8]) -> io::Result<Option<Frame>> {
+        let mut cutter = FrameCutter::default();
+        cutter.push(bytes);
+        cutter.next()
     }
 
     fn receipt(json: &str) -> Vec<u8> {
@@ -109,32 +114,45 @@ mod tests {
         [&[1], &length[..], json.as_bytes()].concat()
     }
 
-    #[tokio::test]
-    async fn version_two_with_receipts_is_accepted_and_anything_else_declined() {
+    #[test]
+    fn version_two_with_receipts_is_accepted_and_anything_else_declined() {
         let accepted = Frame::Hello([0, 0x50, 0x46, 2, 1]);
-        assert_eq!(frame(&[0, 0x50, 0x46, 2, 1]).await.unwrap(), Some(accepted));
+        assert_eq!(frame(&[0, 0x50, 0x46, 2, 1]).unwrap(), Some(accepted));
         for offer in [[0, 0x50, 0x46, 3, 1], [0, 0x50, 0x46, 2, 3], [0, 0x50, 0x46, 1, 1]] {
-            assert_eq!(frame(&offer).await.unwrap(), Some(Frame::Hello([0, 0x50, 0x46, 1, 0])), "{offer:?}");
+            assert_eq!(frame(&offer).unwrap(), Some(Frame::Hello([0, 0x50, 0x46, 1, 0])), "{offer:?}");
         }
-        assert!(frame(b"\x00GET ").await.is_err());
+        assert!(frame(b"\x00GET ").is_err());
     }
 
-    #[tokio::test]
-    async fn receipts_say_what_was_settled() {
+    #[test]
+    fn receipts_say_what_was_settled() {
         let id = Uuid::from_u128(5);
         let text =
             format!(r#"{{"disposition":"STATE_REPORTED","state_id":"{id}","state_type":"FAILED","state_name":"x"}}"#);
         let reported = Conclusion::StateReported { state_id: Some(id), state_type: Some("FAILED".to_owned()) };
-        assert_eq!(frame(&receipt(&text)).await.unwrap(), Some(Frame::Receipt(reported)));
+        assert_eq!(frame(&receipt(&text)).unwrap(), Some(Frame::Receipt(reported)));
         let aborted = receipt(r#"{"disposition":"ORCHESTRATION_ABORTED"}"#);
-        assert_eq!(frame(&aborted).await.unwrap(), Some(Frame::Receipt(Conclusion::OrchestrationAborted)));
+        assert_eq!(frame(&aborted).unwrap(), Some(Frame::Receipt(Conclusion::OrchestrationAborted)));
     }
 
-    #[tokio::test]
-    async fn what_is_not_of_the_protocol_is_an_error() {
-        assert!(frame(&receipt("{}")).await.is_err());
-        assert!(frame(&[1, 0, 0, 16, 1]).await.is_err(), "longer than a receipt may be");
-        assert!(frame(b"?").await.is_err());
-        assert_eq!(frame(b"").await.unwrap(), None);
+    #[test]
+    fn what_is_not_of_the_protocol_is_an_error() {
+        assert!(frame(&receipt("{}")).is_err());
+        assert!(frame(&[1, 0, 0, 16, 1]).is_err(), "longer than a receipt may be");
+        assert!(frame(b"?").is_err());
+        assert_eq!(frame(b"").unwrap(), None);
+    }
+
+    #[test]
+    fn frames_come_whole_however_the_bytes_are_cut() {
+        let bytes = [&[0, 0x50, 0x46, 2, 1][..], &receipt(r#"{"disposition":"ORCHESTRATION_ABORTED"}"#), b"a"].concat();
+        let mut cutter = FrameCutter::default();
+        let mut frames = Vec::new();
+        for byte in bytes {
+            cutter.push(&[byte]);
+            frames.extend(cutter.next().unwrap());
+        }
+        let aborted = Frame::Receipt(Conclusion::OrchestrationAborted);
+        assert_eq!(frames, [Frame::Hello([0, 0x50, 0x46, 2, 1]), aborted, Frame::IntentAcknowledged]);
     }
 }

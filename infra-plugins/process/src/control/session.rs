@@ -1,14 +1,12 @@
-//! What has been said with one engine.
+//! What has been said with the engine. Knows neither clock nor socket: both are handed in.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Mutex, watch};
-use tokio::time::{sleep, timeout};
 use worker_core::exit::Conclusion;
 
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, FrameCutter};
+use crate::orders::Announced;
 
 /// How long an engine may take to acknowledge an intent.
 const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(1);
@@ -19,23 +17,25 @@ const HELLO_LIMIT: Duration = Duration::from_millis(250);
 
 /// The control session of one run, from before the engine connects until after it has gone.
 #[derive(Debug, Default)]
-pub(crate) struct Session(watch::Sender<State>);
-
-#[derive(Debug, Default)]
-struct State {
+pub(super) struct Session {
     connection: Connection,
+    frames: FrameCutter,
     /// The engine's hello, or another frame, has come.
     greeted: bool,
     cancel: Cancel,
     /// The first conclusion; later ones do not replace it.
     concluded: Option<Conclusion>,
+    /// What is to be sent to the engine.
+    outgoing: Vec<u8>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Connection {
     #[default]
     Awaited,
-    Open,
+    Open {
+        since: Instant,
+    },
     Closed,
 }
 
@@ -47,192 +47,173 @@ enum Cancel {
     Sent,
 }
 
-/// What became of the announcement of a cancellation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CancelAnswer {
-    /// The engine treats the signal that follows as a cancellation.
-    Acknowledged,
-    /// The engine has settled the run's state before, and is about to end.
-    AlreadyConcluded,
-    /// The engine is not listening, or did not answer in time.
-    Unheard,
-}
-
 impl Session {
-    /// Announces a cancellation, and waits for the answer if the engine is connected.
+    /// The engine has connected, and its token has been checked.
+    pub(super) fn opened(&mut self, now: Instant) {
+        self.connection = Connection::Open { since: now };
+    }
+
+    /// Nothing more can come from the engine.
+    pub(super) fn closed(&mut self) {
+        self.connection = Connection::Closed;
+    }
+
+    /// Takes what the engine has sent.
     ///
-    /// # Cancel safety
-    /// Cancel safe; the announcement may have been made.
-    pub(crate) async fn cancel(&self) -> CancelAnswer {
-        let mut state = self.0.subscribe();
-        if self.0.borrow().concluded.is_none() {
-            if self.0.borrow().connection != Connection::Open {
-                return CancelAnswer::Unheard;
-            }
-            self.0.send_if_modified(|state| {
-                let first = state.cancel == Cancel::NotWanted;
-                if first {
-                    state.cancel = Cancel::Wanted;
-                }
-                first
-            });
-            let answered = |state: &State| state.concluded.is_some() || state.connection == Connection::Closed;
-            // Unanswered in time or closed without an answer: either way what is concluded by now tells.
-            drop(timeout(ACKNOWLEDGEMENT_LIMIT, state.wait_for(answered)).await);
-        }
-        match &self.0.borrow().concluded {
-            Some(Conclusion::CancelAcknowledged) => CancelAnswer::Acknowledged,
-            Some(_) => CancelAnswer::AlreadyConcluded,
-            None => CancelAnswer::Unheard,
-        }
-    }
-
-    /// The first conclusion that the engine came to.
-    pub(crate) fn concluded(&self) -> Option<Conclusion> {
-        self.0.borrow().concluded.clone()
-    }
-
-    /// Waits until nothing more can come from the engine: at once if it never connected.
-    pub(crate) async fn finished(&self) {
-        let mut state = self.0.subscribe();
-        // The sender is ours and cannot be gone.
-        drop(state.wait_for(|state| state.connection != Connection::Open).await);
-    }
-
-    /// Speaks with the engine until the connection ends. The token has been checked.
-    pub(super) async fn speak(&self, mut from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) {
-        let to = Mutex::new(to);
-        self.0.send_modify(|state| state.connection = Connection::Open);
-        let ended = tokio::select! {
-            ended = self.listen(&mut from, &to) => ended,
-            failed = self.announce(&to) => failed,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the control session with an engine broke off");
-        }
-        self.0.send_modify(|state| state.connection = Connection::Closed);
-    }
-
-    /// Takes what the engine sends, and answers it.
-    async fn listen(&self, from: &mut (impl AsyncRead + Unpin), to: &Mutex<impl AsyncWrite + Unpin>) -> io::Result<()> {
-        while let Some(frame) = frame::read(from).await? {
+    /// # Errors
+    /// It is not of the protocol, and the session must be closed.
+    pub(super) fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.frames.push(bytes);
+        while let Some(frame) = self.frames.next()? {
             match frame {
-                Frame::Hello(answer) => to.lock().await.write_all(&answer).await?,
+                Frame::Hello(answer) => self.outgoing.extend(answer),
                 Frame::Receipt(conclusion) => {
                     self.conclude(conclusion);
-                    to.lock().await.write_all(&[frame::RECEIPT_ACKNOWLEDGED]).await?;
+                    self.outgoing.push(frame::RECEIPT_ACKNOWLEDGED);
                 }
                 // Unasked for it acknowledges nothing.
-                Frame::IntentAcknowledged if self.0.borrow().cancel == Cancel::Sent => {
+                Frame::IntentAcknowledged if self.cancel == Cancel::Sent => {
                     self.conclude(Conclusion::CancelAcknowledged);
                 }
                 Frame::IntentAcknowledged => {}
             }
-            self.0.send_modify(|state| state.greeted = true);
+            self.greeted = true;
         }
         Ok(())
     }
 
-    /// Sends the intent once it is wanted. Returns only on failure: a session that has said it goes on listening.
-    async fn announce(&self, to: &Mutex<impl AsyncWrite + Unpin>) -> io::Result<()> {
-        let mut state = self.0.subscribe();
-        tokio::select! {
-            _ = state.wait_for(|state| state.greeted) => {}
-            () = sleep(HELLO_LIMIT) => {}
+    /// Wants a cancellation announced.
+    pub(super) fn cancel(&mut self) {
+        let is_open = matches!(self.connection, Connection::Open { .. });
+        if is_open && self.cancel == Cancel::NotWanted {
+            self.cancel = Cancel::Wanted;
         }
-        drop(state.wait_for(|state| state.cancel == Cancel::Wanted && state.concluded.is_none()).await);
-        {
-            // Marked before it is written: the acknowledgement may come before the write returns.
-            let mut to = to.lock().await;
-            self.0.send_modify(|state| state.cancel = Cancel::Sent);
-            to.write_all(&[frame::CANCEL]).await?;
-        }
-        std::future::pending().await
     }
 
-    fn conclude(&self, conclusion: Conclusion) {
-        self.0.send_if_modified(|state| {
-            let first = state.concluded.is_none();
-            if first {
-                state.concluded = Some(conclusion);
-            }
-            first
-        });
+    /// What has come of a cancellation that was wanted at `asked`; `None` as long as that is open.
+    pub(super) fn announced(&self, asked: Instant, now: Instant) -> Option<Announced> {
+        match &self.concluded {
+            Some(Conclusion::CancelAcknowledged) => Some(Announced::Acknowledged),
+            Some(_) => Some(Announced::AlreadyConcluded),
+            None if !matches!(self.connection, Connection::Open { .. }) => Some(Announced::Unheard),
+            None => (now >= asked + ACKNOWLEDGEMENT_LIMIT).then_some(Announced::Unheard),
+        }
+    }
+
+    /// What is to be sent now. What could not be sent is to be given back with [`Session::unsent`].
+    pub(super) fn outgoing(&mut self, now: Instant) -> Vec<u8> {
+        let may_announce = self.greeted || self.hello_deadline().is_some_and(|deadline| now >= deadline);
+        if may_announce && self.cancel == Cancel::Wanted && self.concluded.is_none() {
+            self.cancel = Cancel::Sent;
+            self.outgoing.push(frame::CANCEL);
+        }
+        std::mem::take(&mut self.outgoing)
+    }
+
+    pub(super) fn unsent(&mut self, bytes: &[u8]) {
+        self.outgoing.splice(..0, bytes.iter().copied());
+    }
+
+    /// When there is something to do although nothing came.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.hello_deadline().filter(|_| self.cancel == Cancel::Wanted && !self.greeted)
+    }
+
+    /// Whether there is something to be sent.
+    pub(super) const fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// The first conclusion that the engine came to.
+    pub(super) const fn concluded(&self) -> Option<&Conclusion> {
+        self.concluded.as_ref()
+    }
+
+    fn hello_deadline(&self) -> Option<Instant> {
+        match self.connection {
+            Connection::Open { since } => Some(since + HELLO_LIMIT),
+            Connection::Awaited | Connection::Closed => None,
+        }
+    }
+
+    fn conclude(&mut self, conclusion: Conclusion) {
+        self.concluded.get_or_insert(conclusion);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio::io::{AsyncReadExt as _, DuplexStream};
-
     use super::*;
 
-    /// A session with an engine, which is the other end.
-    async fn connected() -> (Arc<Session>, DuplexStream) {
-        let session = Arc::<Session>::default();
-        let (engine, ours) = tokio::io::duplex(64);
-        let speaking = Arc::clone(&session);
-        tokio::spawn(async move {
-            let (from, to) = tokio::io::split(ours);
-            speaking.speak(from, to).await;
-        });
-        let mut state = session.0.subscribe();
-        drop(state.wait_for(|state| state.connection == Connection::Open).await);
-        (session, engine)
+    const HELLO: &[u8] = b"\0PF\x02\x01";
+
+    fn connected(now: Instant) -> Session {
+        let mut session = Session::default();
+        session.opened(now);
+        session
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn c087_an_engine_of_the_first_version_which_says_no_hello_is_told_too() {
-        let (session, mut engine) = connected().await;
-        let listening = async {
-            assert_eq!(engine.read_u8().await.unwrap(), b'c');
-            engine.write_u8(b'a').await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(session.cancel(), listening);
-        assert_eq!(answer, CancelAnswer::Acknowledged);
-        assert_eq!(session.cancel().await, CancelAnswer::Acknowledged);
+    #[test]
+    fn c087_an_engine_of_the_first_version_which_says_no_hello_is_told_too() {
+        let now = Instant::now();
+        let mut session = connected(now);
+        session.cancel();
+        assert_eq!(session.outgoing(now), b"");
+        assert_eq!(session.deadline(), Some(now + HELLO_LIMIT));
+        assert_eq!(session.outgoing(now + HELLO_LIMIT), b"c");
+        assert_eq!(session.announced(now, now + HELLO_LIMIT), None);
+        session.received(b"a").unwrap();
+        assert_eq!(session.announced(now, now), Some(Announced::Acknowledged));
+        session.cancel();
+        assert_eq!(session.outgoing(now + HELLO_LIMIT), b"", "it is told once");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_intent_waits_for_the_hello_of_an_engine_that_has_just_connected() {
-        let (session, mut engine) = connected().await;
-        let cancelling = tokio::spawn(async move { session.cancel().await });
-        engine.write_all(&[0, b'P', b'F', 2, 1]).await.unwrap();
-        let mut bytes = [0; 6];
-        engine.read_exact(&mut bytes).await.unwrap();
-        assert_eq!(&bytes, b"\0PF\x02\x01c");
-        engine.write_u8(b'a').await.unwrap();
-        assert_eq!(cancelling.await.unwrap(), CancelAnswer::Acknowledged);
+    #[test]
+    fn an_intent_waits_for_the_hello_of_an_engine_that_has_just_connected() {
+        let now = Instant::now();
+        let mut session = connected(now);
+        session.cancel();
+        session.received(HELLO).unwrap();
+        assert_eq!(session.outgoing(now), b"\0PF\x02\x01c");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_receipt_that_crosses_the_intent_wins() {
-        let (session, mut engine) = connected().await;
-        let crossing = async {
-            assert_eq!(engine.read_u8().await.unwrap(), b'c');
-            let receipt = br#"{"disposition":"ORCHESTRATION_ABORTED"}"#;
-            engine.write_u8(1).await.unwrap();
-            engine.write_u32(u32::try_from(receipt.len()).unwrap()).await.unwrap();
-            engine.write_all(receipt).await.unwrap();
-            engine.write_u8(b'a').await.unwrap();
-            assert_eq!(engine.read_u8().await.unwrap(), 2);
-        };
-        let (answer, ()) = tokio::join!(session.cancel(), crossing);
-        assert_eq!(answer, CancelAnswer::AlreadyConcluded);
-        drop(engine);
-        session.finished().await;
-        assert_eq!(session.concluded(), Some(Conclusion::OrchestrationAborted));
+    #[test]
+    fn a_receipt_that_crosses_the_intent_wins() {
+        let now = Instant::now();
+        let mut session = connected(now);
+        session.received(HELLO).unwrap();
+        session.cancel();
+        assert!(session.outgoing(now).ends_with(b"c"));
+        let receipt = br#"{"disposition":"ORCHESTRATION_ABORTED"}"#;
+        let length = u32::try_from(receipt.len()).unwrap().to_be_bytes();
+        session.received(&[&[1], &length[..], receipt, b"a"].concat()).unwrap();
+        assert_eq!(session.outgoing(now), [2]);
+        assert_eq!(session.announced(now, now), Some(Announced::AlreadyConcluded));
+        session.closed();
+        assert_eq!(session.concluded(), Some(&Conclusion::OrchestrationAborted));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_hears_before_the_connection_or_after_it() {
-        let session = Session::default();
-        assert_eq!(session.cancel().await, CancelAnswer::Unheard);
-        let (session, engine) = connected().await;
-        drop(engine);
-        session.finished().await;
-        assert_eq!(session.cancel().await, CancelAnswer::Unheard);
+    #[test]
+    fn nobody_hears_before_the_connection_or_after_it_or_without_an_answer() {
+        let now = Instant::now();
+        let mut session = Session::default();
+        session.cancel();
+        assert_eq!(session.announced(now, now), Some(Announced::Unheard));
+        session.opened(now);
+        assert_eq!(session.announced(now, now), None);
+        assert_eq!(session.announced(now, now + ACKNOWLEDGEMENT_LIMIT), Some(Announced::Unheard));
+        session.closed();
+        assert_eq!(session.announced(now, now), Some(Announced::Unheard));
+    }
+
+    #[test]
+    fn what_could_not_be_sent_comes_first_the_next_time() {
+        let now = Instant::now();
+        let mut session = connected(now);
+        session.received(HELLO).unwrap();
+        assert_eq!(session.outgoing(now), HELLO);
+        session.received(HELLO).unwrap();
+        session.unsent(b"\x01");
+        assert_eq!(session.outgoing(now), b"\x01\0PF\x02\x01");
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
 use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream};
-use infra_process::{ProcessPlugin, ProcessSettings};
+use infra_process::{ProcessPlugin, ProcessSettings, SupervisorProgram};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use worker_core::exit::ExitReport;
@@ -22,7 +23,26 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Bench {
     pub(crate) plugin: Arc<ProcessPlugin>,
     pub(crate) settings: ProcessSettings,
-    directory: tempfile::TempDir,
+    directory: Directory,
+}
+
+/// A directory that takes the supervisors and cgroups of its runs along when it goes.
+struct Directory(tempfile::TempDir);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let folders = std::fs::read_dir(self.0.path().join("runs")).into_iter().flatten();
+        for claim in folders.filter_map(|folder| std::fs::read(folder.ok()?.path().join("claim")).ok()) {
+            let claim: Value = serde_json::from_slice(&claim).unwrap();
+            if let Some(pid) = claim.pointer("/supervisor/pid").and_then(Value::as_i64) {
+                signal(&pid.to_string(), Signal::KILL);
+            }
+            if let Some(cgroup) = claim.get("cgroup").and_then(Value::as_str) {
+                // What a test left running in it is in its way; it is empty after all others.
+                drop(std::fs::remove_dir(cgroup));
+            }
+        }
+    }
 }
 
 impl Bench {
@@ -32,11 +52,14 @@ impl Bench {
 
     /// A worker whose environment has these variables besides the test's `PATH`.
     pub(crate) fn with_environment(variables: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Directory(tempfile::tempdir().unwrap());
         let mut worker_environment = BTreeMap::from([("PATH".to_owned(), path())]);
         worker_environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let runs_directory = Utf8PathBuf::from_path_buf(directory.path().join("runs")).unwrap();
-        let settings = ProcessSettings { python: None, worker_environment, runs_directory };
+        let runs_directory = Utf8PathBuf::from_path_buf(directory.0.path().join("runs")).unwrap();
+        let supervisor =
+            SupervisorProgram { program: env!("CARGO_BIN_EXE_process-supervisor").into(), args: Vec::new() };
+        let owner = "tests".to_owned();
+        let settings = ProcessSettings { python: None, worker_environment, runs_directory, owner, supervisor };
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, directory }
     }
 
@@ -47,13 +70,41 @@ impl Bench {
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
     }
 
-    /// A worker that has started nothing itself.
-    pub(crate) fn later_worker(&self) -> Self {
-        Self { plugin: Arc::new(ProcessPlugin::new(self.settings.clone())), ..Self::new() }
+    /// Another worker with the same settings, which has started nothing itself.
+    pub(crate) fn another_worker(&self) -> Self {
+        Self {
+            plugin: Arc::new(ProcessPlugin::new(self.settings.clone())),
+            settings: self.settings.clone(),
+            ..Self::new()
+        }
+    }
+
+    /// The worker ends without a word, and another one takes its place.
+    pub(crate) fn restart(&mut self) {
+        self.plugin = Arc::new(ProcessPlugin::new(self.settings.clone()));
+    }
+
+    /// The folder of a run.
+    pub(crate) fn folder(&self, key: &LaunchKey) -> Utf8PathBuf {
+        self.settings.runs_directory.join(key.to_string())
+    }
+
+    /// The number of the supervisor of a run.
+    pub(crate) fn supervisor(&self, handle: &Handle) -> String {
+        self.claim(handle).pointer("/supervisor/pid").unwrap().to_string()
+    }
+
+    /// The cgroup of a run, if there may be one.
+    pub(crate) fn cgroup(&self, handle: &Handle) -> Option<Utf8PathBuf> {
+        self.claim(handle).get("cgroup").and_then(Value::as_str).map(Utf8PathBuf::from)
+    }
+
+    fn claim(&self, handle: &Handle) -> Value {
+        serde_json::from_slice(&std::fs::read(self.folder(&handle.key).join("claim")).unwrap()).unwrap()
     }
 
     pub(crate) fn directory(&self) -> &Utf8Path {
-        Utf8Path::from_path(self.directory.path()).unwrap()
+        Utf8Path::from_path(self.directory.0.path()).unwrap()
     }
 
     pub(crate) async fn launch(&self, spec: &RunSpec) -> Result<Handle, InfraError> {
@@ -156,6 +207,23 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
         }
     };
     assert!(tokio::time::timeout(LIMIT, poll).await.is_ok(), "{what}");
+}
+
+pub(crate) fn signal(pid: &str, signal: Signal) {
+    let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    // It may have ended.
+    kill_process(pid, signal).unwrap_or_default();
+}
+
+/// How many living processes carry the marker of an execution.
+pub(crate) fn marked(key: &LaunchKey) -> usize {
+    let marker = format!("{}={key}", infra_process::LAUNCH_MARKER);
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    pids.filter(|pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes()) && is_alive(pid)
+    })
+    .count()
 }
 
 /// Whether a process is there and not a zombie.

@@ -26,8 +26,10 @@ use worker_core::machine::Input;
 
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
-use crate::journal::{Journal, MemoryJournal};
-use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, WorkerIdentity};
+use crate::journal::{Journal, JournalError, Record};
+use crate::live_runs::Glance;
+use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
+use crate::timeline::Timelines;
 
 const RUN: Uuid = Uuid::from_u128(1);
 const DEPLOYMENT: Uuid = Uuid::from_u128(2);
@@ -124,6 +126,11 @@ impl ControlPlane for Fake {
         Ok(Some(serde_json::from_value(run).unwrap()))
     }
 
+    async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError> {
+        let pool = json!({"id": Uuid::from_u128(4), "name": name, "type": "scripted"});
+        Ok(Some(serde_json::from_value(pool).unwrap()))
+    }
+
     async fn block_by_id(&self, _: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {
         Ok(None)
     }
@@ -163,6 +170,32 @@ impl ControlPlane for Fake {
 
     fn emit(&self, event: Event) {
         self.told().events.push(event);
+    }
+}
+
+/// Records in memory.
+#[derive(Debug, Default)]
+pub(super) struct MemoryJournal(Mutex<HashMap<LaunchKey, Record>>);
+
+impl MemoryJournal {
+    pub(super) fn records(&self) -> Vec<Record> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn persist(&self, record: &Record) -> Result<(), JournalError> {
+        self.persist_soon(record);
+        Ok(())
+    }
+
+    fn persist_soon(&self, record: &Record) {
+        self.0.lock().unwrap().insert(record.run.key, record.clone());
+    }
+
+    fn forget(&self, key: LaunchKey) {
+        self.0.lock().unwrap().remove(&key);
     }
 }
 
@@ -209,11 +242,25 @@ impl Stage {
         inbox.send(input).await.expect("the actor lives");
     }
 
-    pub(super) async fn journal_is_empty(&self) -> bool {
-        self.journal.all().await.unwrap().is_empty()
+    pub(super) fn records(&self) -> Vec<Record> {
+        self.journal.records()
+    }
+
+    /// A later process goes on with what is written down.
+    pub(super) fn resume(&self) -> Playing {
+        let record = self.records().pop().expect("something is written down");
+        let (sender, receiver) = mpsc::channel(16);
+        *self.inbox.lock().unwrap() = Some(sender);
+        let offer = Offer { flow_run: record.facts.flow_run(record.run.key), ..self.offer() };
+        let cx = self.surroundings().context(offer, glance(), true);
+        Playing(tokio::spawn(Actor::resume(cx, record.run, record.facts.told, receiver).live()))
     }
 
     fn context(&self) -> RunContext {
+        self.surroundings().context(self.offer(), glance(), false)
+    }
+
+    fn offer(&self) -> Offer {
         let pool: WorkPool = serde_json::from_value(json!({
             "id": Uuid::from_u128(4), "name": "p", "type": "scripted",
             "base_job_template": self.plugin.base_job_template().as_json(),
@@ -224,13 +271,12 @@ impl Stage {
             "job_variables": self.job_variables,
         }))
         .unwrap();
-        RunContext {
-            offer: Offer {
-                key: LaunchKey { run: RunId(RUN), claim: TransitionId(Uuid::from_u128(9)) },
-                flow_run,
-                pool: Arc::new(pool),
-                refused_before: false,
-            },
+        let shown = tokio::time::Instant::now();
+        Offer { key: key(), flow_run, pool: Arc::new(pool), refused_before: false, shown }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
             identity: Arc::new(WorkerIdentity {
                 name: "w".to_owned(),
                 kind: PluginKind::new("scripted"),
@@ -247,6 +293,16 @@ impl Stage {
                 shutdown_grace: Duration::from_secs(10),
                 code_directory: Utf8PathBuf::from("/nonexistent"),
             }),
+            timelines: Timelines::default(),
+            rerun: Arc::default(),
         }
     }
+}
+
+fn key() -> LaunchKey {
+    LaunchKey { run: RunId(RUN), claim: TransitionId(Uuid::from_u128(9)) }
+}
+
+fn glance() -> Glance {
+    Glance::new(key(), "r", "p", false)
 }

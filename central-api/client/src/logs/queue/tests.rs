@@ -9,7 +9,7 @@ fn run(number: u128) -> RunId {
 }
 
 fn queue(batch_bytes: usize) -> Queue {
-    Queue::new(batch_bytes, INTERVAL)
+    Queue::new(batch_bytes, INTERVAL, 0)
 }
 
 fn batch(queue: &Queue, most: usize) -> (usize, String) {
@@ -91,7 +91,35 @@ async fn closing_counts_everything_that_was_not_delivered() {
     let mut queue = queue(1000);
     queue.push(Some(run(1)), "1".to_owned(), Instant::now());
     queue.push(None, "2".to_owned(), Instant::now());
-    assert_eq!(queue.close(), 2);
+    queue.close(Instant::now());
+    assert_eq!(queue.abandon(), 2);
     assert!(!queue.push(None, "3".to_owned(), Instant::now()));
     assert!(queue.batch(9).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_read_back_from_the_spool_are_due_at_once_and_go_first() {
+    let mut queue = Queue::new(1000, INTERVAL, 2);
+    queue.push(Some(run(1)), "3".to_owned(), Instant::now());
+    assert_eq!(queue.due(), Due::Now);
+    assert!(queue.batch(9).is_none(), "they were not read back yet");
+    queue.backlog_mut().read(["1", "2"].map(|json| Queue::entry(json.to_owned())));
+    assert_eq!(batch(&queue, 9), (2, "[1,2]".to_owned()));
+    assert_eq!(queue.flush_run(run(1)), 3);
+    assert_eq!(queue.delivered(2, Instant::now()), 2);
+    assert_eq!(batch(&queue, 9), (1, "[3]".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_dropped_from_a_full_spool_are_told_of_with_the_time_of_the_last() {
+    let mut queue = queue(1000);
+    let line = |second| LogLine {
+        timestamp: Timestamp::from_second(second).unwrap(),
+        ..notice(run(1), &Loss { lines: 9, at: None })
+    };
+    queue.count_dropped([4, 5].map(|second| serde_json::to_string(&line(second)).unwrap()).into());
+    queue.close(Instant::now());
+    let told: Vec<LogLine> = serde_json::from_str(&batch(&queue, 9).1).unwrap();
+    assert!(told[0].message.ends_with("take them: 2"));
+    assert_eq!(told[0].timestamp, Timestamp::from_second(5).unwrap());
 }

@@ -1,0 +1,7 @@
+//! A supervisor as a program of its own, for the tests of this crate: the worker executes itself instead.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    infra_process::supervise()
+}

@@ -1,0 +1,219 @@
+//! Hearing of changes in the folders of runs.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use infra_contract::LogStream;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::folder::{EXIT, RunFolder, output_name};
+
+/// How often a folder is looked at that cannot be watched, and one that can: a lost notice must not hold a run for ever.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+const DOUBT_INTERVAL: Duration = Duration::from_secs(10);
+
+type Watched = Arc<Mutex<HashMap<i32, Senders>>>;
+
+/// Watches the folders of all runs. Dropping it ends the watching.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    inotify: Option<Arc<AsyncFd<OwnedFd>>>,
+    watched: Watched,
+    _reading: Option<AbortOnDropHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Senders {
+    output: watch::Sender<()>,
+    exit: watch::Sender<()>,
+}
+
+/// What is heard of one folder.
+#[derive(Debug)]
+pub(crate) struct FolderChanges {
+    output: Change,
+    exit: Change,
+    _watch: Option<Watch>,
+}
+
+/// Something that changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    receiver: watch::Receiver<()>,
+    interval: Duration,
+}
+
+/// Removed from the kernel's list when dropped.
+#[derive(Debug)]
+struct Watch {
+    descriptor: i32,
+    inotify: Arc<AsyncFd<OwnedFd>>,
+    watched: Watched,
+}
+
+impl Changes {
+    pub(crate) fn listen() -> Self {
+        let watched = Watched::default();
+        let inotify = init().inspect_err(|error| {
+            tracing::warn!(%error, "folders of runs cannot be watched; they are looked at several times a second");
+        });
+        let inotify = inotify.ok().map(Arc::new);
+        let reading = inotify
+            .as_ref()
+            .map(|inotify| AbortOnDropHandle::new(tokio::spawn(read(Arc::clone(inotify), Arc::clone(&watched)))));
+        Self { inotify, watched, _reading: reading }
+    }
+
+    /// From now on every change in the folder is heard of.
+    pub(crate) fn of(&self, folder: &RunFolder) -> FolderChanges {
+        let senders = Senders { output: watch::Sender::new(()), exit: watch::Sender::new(()) };
+        let watch = self.watch(folder);
+        let interval = if watch.is_some() { DOUBT_INTERVAL } else { POLL_INTERVAL };
+        let change = |sender: &watch::Sender<()>| Change { receiver: sender.subscribe(), interval };
+        let (output, exit) = (change(&senders.output), change(&senders.exit));
+        if let Some(watch) = &watch {
+            lock(&self.watched).insert(watch.descriptor, senders);
+        }
+        FolderChanges { output, exit, _watch: watch }
+    }
+
+    fn watch(&self, folder: &RunFolder) -> Option<Watch> {
+        let inotify = self.inotify.as_ref()?;
+        let flags = WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        let added = inotify::add_watch(inotify, folder.path().as_std_path(), flags).inspect_err(|error| {
+            tracing::debug!(%error, "the folder of a run cannot be watched; it is looked at several times a second");
+        });
+        Some(Watch { descriptor: added.ok()?, inotify: Arc::clone(inotify), watched: Arc::clone(&self.watched) })
+    }
+}
+
+impl FolderChanges {
+    pub(crate) fn output(&self) -> Change {
+        self.output.clone()
+    }
+
+    pub(crate) fn exit(&self) -> Change {
+        self.exit.clone()
+    }
+}
+
+impl Change {
+    /// Whatever is looked at after this need not be heard of.
+    pub(crate) fn mark_seen(&mut self) {
+        self.receiver.mark_unchanged();
+    }
+
+    /// Waits for a change since it was marked as seen, or until it is time to look all the same. Cancel safe.
+    pub(crate) async fn or_doubt(&mut self) {
+        // A sender that is gone never tells anything: the interval does.
+        let changed = async {
+            if self.receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        drop(timeout(self.interval, changed).await);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        lock(&self.watched).remove(&self.descriptor);
+        // The folder may be gone, and the watch with it.
+        inotify::remove_watch(&self.inotify, self.descriptor).unwrap_or_default();
+    }
+}
+
+fn lock(watched: &Watched) -> MutexGuard<'_, HashMap<i32, Senders>> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(
+    deprecated,
+    reason = "it is deprecated for descriptors that may change; an OwnedFd does not, and the other way is unsafe"
+)]
+fn init() -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+}
+
+/// Passes on what the kernel tells, for ever.
+async fn read(inotify: Arc<AsyncFd<OwnedFd>>, watched: Watched) {
+    loop {
+        let Ok(mut ready) = inotify.readable().await else { return };
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(inotify.get_ref(), &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    let name = event.file_name().map(CStr::to_bytes);
+                    tell(&watched, event.wd(), event.events(), name);
+                }
+                Err(Errno::INTR) => {}
+                Err(_nothing_more) => break,
+            }
+        }
+        ready.clear_ready();
+    }
+}
+
+fn tell(watched: &Watched, descriptor: i32, events: ReadFlags, name: Option<&[u8]>) {
+    let watched = lock(watched);
+    if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+        for senders in watched.values() {
+            senders.output.send_replace(());
+            senders.exit.send_replace(());
+        }
+        return;
+    }
+    let Some(senders) = watched.get(&descriptor) else { return };
+    match name {
+        Some(name) if name == EXIT.as_bytes() => senders.exit.send_replace(()),
+        Some(name) if is_output(name) => senders.output.send_replace(()),
+        Some(_) | None => {}
+    }
+}
+
+fn is_output(name: &[u8]) -> bool {
+    [LogStream::Stdout, LogStream::Stderr].into_iter().any(|stream| name == output_name(stream).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_heard_of_at_once_also_one_before_the_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap());
+        let changes = Changes::listen();
+        let heard = changes.of(&folder);
+        let (mut output, mut exit) = (heard.output(), heard.exit());
+        let began = Instant::now();
+        std::fs::write(folder.output(LogStream::Stdout), "x").unwrap();
+        output.or_doubt().await;
+        std::fs::write(folder.file("draft"), "x").unwrap();
+        std::fs::rename(folder.file("draft"), folder.file(EXIT)).unwrap();
+        exit.or_doubt().await;
+        assert!(began.elapsed() < DOUBT_INTERVAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_cannot_be_watched_is_looked_at_often() {
+        let folder = RunFolder::at("/nonexistent".into());
+        let mut output = Changes::listen().of(&folder).output();
+        let began = Instant::now();
+        output.or_doubt().await;
+        assert!(began.elapsed() < DOUBT_INTERVAL);
+    }
+}

@@ -1,0 +1,126 @@
+//! Launching a run: starting its supervisor, and hearing what came of it.
+
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use worker_core::ids::LaunchKey;
+
+use crate::error::ProcessError;
+use crate::executable;
+use crate::folder::RunFolder;
+use crate::plan::ProcessPlan;
+use crate::settings::{ProcessSettings, SupervisorProgram};
+use crate::supervisor::{Answer, LaunchSpec, Started, since_boot};
+
+/// How long a supervisor may take to say what came of the launch.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// Starts a run under a supervisor of its own, which is a child of this process; `None` if somebody else has claimed it.
+pub(crate) async fn launch(
+    settings: &ProcessSettings,
+    key: LaunchKey,
+    plan: ProcessPlan,
+    folder: &RunFolder,
+) -> Result<Option<(Started, Child)>, ProcessError> {
+    let working_dir = match &plan.working_dir {
+        Some(path) => usable(path)?,
+        None => folder.temporary_directory(),
+    };
+    let spec = spec(settings, key, plan, working_dir, folder)?;
+    let unusable = |source| ProcessError::RunFolder { path: folder.path().to_owned(), source };
+    folder.make().map_err(unusable)?;
+    fs_err::create_dir_all(folder.temporary_directory()).map_err(unusable)?;
+    let mut child = spawn(&settings.supervisor, key).map_err(ProcessError::NoSupervisor)?;
+    let answer = match timeout(START_LIMIT, hear(&mut child, &spec)).await {
+        Ok(answer) => answer.map_err(ProcessError::SilentSupervisor)?,
+        Err(_) => return Err(ProcessError::SilentSupervisor(io::ErrorKind::TimedOut.into())),
+    };
+    match answer {
+        Answer::Started(started) => Ok(Some((started, child))),
+        Answer::AlreadyClaimed => Ok(None),
+        Answer::NotExecutable { errno } => {
+            discard(folder);
+            let source = errno.map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error);
+            Err(ProcessError::Spawn { program: spec.program, source })
+        }
+        Answer::Refused { reason } => {
+            discard(folder);
+            Err(ProcessError::Refused { reason })
+        }
+    }
+}
+
+/// Removes the folder of a launch that came to nothing, unless somebody has claimed it meanwhile.
+fn discard(folder: &RunFolder) {
+    let removed = folder.claim().and_then(|claim| if claim.is_none() { folder.remove() } else { Ok(()) });
+    if let Err(error) = removed {
+        tracing::debug!(%error, "the folder of a run that did not start cannot be removed");
+    }
+}
+
+/// A working directory that was asked for must be there.
+fn usable(path: &Utf8Path) -> Result<Utf8PathBuf, ProcessError> {
+    let path = path.to_owned();
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(path),
+        Ok(_) => Err(ProcessError::UnusableWorkingDirectory { path, source: io::ErrorKind::NotADirectory.into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ProcessError::NoWorkingDirectory { path }),
+        Err(source) => Err(ProcessError::UnusableWorkingDirectory { path, source }),
+    }
+}
+
+fn spec(
+    settings: &ProcessSettings,
+    key: LaunchKey,
+    plan: ProcessPlan,
+    working_dir: Utf8PathBuf,
+    folder: &RunFolder,
+) -> Result<LaunchSpec, ProcessError> {
+    let [program, arguments @ ..] = plan.words.as_slice() else { return Err(ProcessError::EmptyCommand) };
+    let path = plan.environment.get("PATH").map(String::as_str);
+    Ok(LaunchSpec {
+        key,
+        owner: settings.owner.clone(),
+        folder: folder.path().to_owned(),
+        asked_at: u64::try_from(since_boot().as_millis()).unwrap_or_default(),
+        program: executable::resolve(program, &working_dir, path)?,
+        arguments: arguments.to_vec(),
+        environment: plan.environment,
+        working_dir,
+        streams_output: plan.stream_output,
+        python: plan.python,
+    })
+}
+
+/// The key among the arguments is for people who look at the process table. The environment is empty: with the marker
+/// of a run that this worker is a part of, the supervisor would be killed as a part of it too.
+fn spawn(supervisor: &SupervisorProgram, key: LaunchKey) -> io::Result<Child> {
+    Command::new(&supervisor.program)
+        .args(&supervisor.args)
+        .arg(key.to_string())
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// Hands the spec over and takes the answer.
+async fn hear(child: &mut Child, spec: &LaunchSpec) -> io::Result<Answer> {
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    stdin.write_all(&serde_json::to_vec(spec)?).await?;
+    drop(stdin);
+    let mut answer = String::new();
+    if BufReader::new(stdout).read_line(&mut answer).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(serde_json::from_str(&answer)?)
+}

@@ -1,0 +1,100 @@
+//! The connections of workers: each brings one order and waits for one answer.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::orders::Order;
+
+/// How many connections are served; further ones wait to be accepted.
+const CONNECTIONS: usize = 16;
+
+/// How long a connection may take to bring its order.
+const ORDER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longer than any order.
+const LONGEST_ORDER: usize = 256;
+
+/// The control socket. Nothing in it blocks.
+pub(super) struct Clients {
+    listener: UnixListener,
+    connections: Vec<Client>,
+}
+
+/// A connection.
+pub(super) struct Client {
+    stream: UnixStream,
+    line: Vec<u8>,
+    since: Instant,
+    order: Option<(Order, Instant)>,
+}
+
+impl Clients {
+    pub(super) const fn of(listener: UnixListener) -> Self {
+        Self { listener, connections: Vec::new() }
+    }
+
+    /// Accepts connections and reads their orders. Whoever has gone, or sends something else, is forgotten.
+    pub(super) fn advance(&mut self, now: Instant) {
+        while self.connections.len() < CONNECTIONS
+            && let Ok((stream, _)) = self.listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+        {
+            self.connections.push(Client { stream, line: Vec::new(), since: now, order: None });
+        }
+        self.connections.retain_mut(|client| client.is_there(now));
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Client> {
+        std::mem::take(&mut self.connections)
+    }
+
+    pub(super) fn keep(&mut self, client: Client) {
+        self.connections.push(client);
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let has_room = self.connections.len() < CONNECTIONS;
+        let listener = has_room.then(|| self.listener.as_fd());
+        listener.into_iter().chain(self.connections.iter().map(|client| client.stream.as_fd()))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let silent = self.connections.iter().filter(|client| client.order.is_none());
+        silent.map(|client| client.since + ORDER_LIMIT).min()
+    }
+}
+
+impl Client {
+    /// The order, and when it came.
+    pub(super) const fn order(&self) -> Option<(Order, Instant)> {
+        self.order
+    }
+
+    /// Sends the answer. A worker that has gone meanwhile asks again.
+    pub(super) fn answer(&mut self, answer: &Value) {
+        drop(self.stream.write_all(format!("{answer}\n").as_bytes()));
+    }
+
+    fn is_there(&mut self, now: Instant) -> bool {
+        let mut buffer = [0; LONGEST_ORDER];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(count) => self.line.extend(buffer.iter().take(count)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => return false,
+        }
+        if self.order.is_some() {
+            return true;
+        }
+        if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+            let order = serde_json::from_slice(self.line.get(..end).unwrap_or_default());
+            self.order = order.ok().map(|order| (order, now));
+            return self.order.is_some();
+        }
+        self.line.len() < LONGEST_ORDER && now < self.since + ORDER_LIMIT
+    }
+}

@@ -1,0 +1,62 @@
+//! The supervisor of one run: a process of its own that outlives the worker.
+//!
+//! It starts the command, is the one that all orphans of the run fall to, hosts the control session with the engine,
+//! keeps the output within bounds, waits for the end, kills what is left, writes down how it ended, and then waits until
+//! the worker, this one or a later one, lets it go. It keeps the run's environment, which is written nowhere: secrets in
+//! it are masked here, and the hooks of the flow are run from here.
+//!
+//! One thread, no async runtime, nothing that blocks but the wait for the next thing to do.
+
+mod clients;
+mod ending;
+mod hooks;
+mod orphans;
+mod output_limit;
+mod service;
+mod spec;
+mod start;
+mod stderr;
+mod sweep;
+mod termination;
+
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, Started, since_boot};
+
+use service::Service;
+
+/// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
+pub fn supervise() -> ExitCode {
+    match begin() {
+        Ok(service) => {
+            service.run();
+            ExitCode::SUCCESS
+        }
+        Err(answer) => {
+            say(&answer);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin() -> Result<Service, Answer> {
+    let refused = |error: &io::Error, what: &str| Answer::Refused { reason: format!("{what}: {error}") };
+    termination::leave_the_workers_session();
+    let signals = termination::outlive_signals().map_err(|error| refused(&error, "signals cannot be handled"))?;
+    let mut spec = Vec::new();
+    io::stdin().read_to_end(&mut spec).map_err(|error| refused(&error, "the spec cannot be read"))?;
+    let spec: LaunchSpec =
+        serde_json::from_slice(&spec).map_err(|error| refused(&error.into(), "the spec cannot be read"))?;
+    let service = start::start(spec, signals)?;
+    say(&Answer::Started(service.started()));
+    termination::close_standard_streams();
+    Ok(service)
+}
+
+/// That nobody listens is no reason to give up a run: a later worker finds it by its folder.
+fn say(answer: &Answer) {
+    let line = serde_json::to_vec(answer).unwrap_or_default();
+    let mut out = io::stdout().lock();
+    drop(out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+}

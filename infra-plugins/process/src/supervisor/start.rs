@@ -1,0 +1,132 @@
+//! Claiming and starting the run.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use infra_contract::LogStream;
+use rustix::process::getpid;
+
+use super::service::{Parts, Service};
+use super::spec::{Answer, CLAIM_LIMIT, LaunchSpec, since_boot};
+use crate::cgroup::{self, Cgroup};
+use crate::claim::{Claim, Supervised};
+use crate::control::EnginePort;
+use crate::environment::{CONTROL_PORT, CONTROL_TOKEN};
+use crate::folder::RunFolder;
+use crate::oom::OomWitness;
+use crate::procfs::{self, Identity};
+
+/// Claims the run, starts its command, and writes down which process that is. Where that fails, nobody has claimed it.
+pub(super) fn start(spec: LaunchSpec, signals: UnixStream) -> Result<Service, Answer> {
+    let folder = RunFolder::at(spec.folder.clone());
+    let supervisor = Identity::of(getpid().as_raw_nonzero().get());
+    let cgroup = claim(&spec, &folder, supervisor)?.and_then(|path| Cgroup::make(&path));
+    match begin(&spec, &folder, cgroup.as_ref()) {
+        Ok(Begun { process, control, engine, oom, is_enclosed }) => {
+            let cgroup = cgroup.filter(|_| is_enclosed);
+            Ok(Service::new(Parts { spec, folder, supervisor, process, control, engine, cgroup, oom, signals }))
+        }
+        Err(answer) => {
+            // Nothing runs. What cannot be taken back is found by a later worker as a run that has vanished.
+            drop(folder.lift_claim());
+            drop(cgroup.map(|cgroup| cgroup.remove()));
+            Err(answer)
+        }
+    }
+}
+
+/// A command that runs, and what belongs to it.
+struct Begun {
+    process: Identity,
+    control: UnixListener,
+    engine: Option<EnginePort>,
+    oom: OomWitness,
+    is_enclosed: bool,
+}
+
+/// Starts the command of a run that is claimed.
+fn begin(spec: &LaunchSpec, folder: &RunFolder, cgroup: Option<&Cgroup>) -> Result<Begun, Answer> {
+    let unusable =
+        |error: io::Error| Answer::Refused { reason: format!("the folder of the run cannot be used: {error}") };
+    let control = bind_control(folder).map_err(unusable)?;
+    let stdout = if spec.streams_output {
+        Stdio::from(open_output(folder, LogStream::Stdout).map_err(unusable)?)
+    } else {
+        Stdio::null()
+    };
+    let stderr = Stdio::from(open_output(folder, LogStream::Stderr).map_err(unusable)?);
+    // Without a port the run is stopped by signals alone.
+    let engine = EnginePort::bind().ok();
+    let mut command = command(spec, engine.as_ref(), stdout, stderr);
+    let oom = OomWitness::before(cgroup.map(Cgroup::path));
+    let (spawned, is_enclosed) = match cgroup {
+        Some(cgroup) => cgroup.around(|| command.spawn()),
+        None => (command.spawn(), false),
+    };
+    // Not waited for by this value: all children are waited for together, orphans too.
+    let child = spawned.map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?;
+    let process = Identity::of(i32::try_from(child.id()).unwrap_or_default());
+    // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker. Synced only
+    // now: the command need not wait for the disk.
+    drop(folder.write_process(process).and_then(|()| folder.sync_start()));
+    Ok(Begun { process, control, engine, oom, is_enclosed })
+}
+
+/// Makes the claim; where the run's cgroup is to be.
+fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<Option<camino::Utf8PathBuf>, Answer> {
+    let cgroup = cgroup::path_for(&spec.key);
+    let claim = Claim::Supervisor(Supervised {
+        key: spec.key,
+        owner: spec.owner.clone(),
+        supervisor,
+        boot_id: procfs::boot_id(),
+        streams_output: spec.streams_output,
+        cgroup: cgroup.clone(),
+    });
+    let age = since_boot().saturating_sub(Duration::from_millis(spec.asked_at));
+    if age > CLAIM_LIMIT {
+        let reason = format!("the supervisor was slow to start: the launch was asked for {} s ago", age.as_secs());
+        return Err(Answer::Refused { reason });
+    }
+    match folder.place_claim(&claim) {
+        Ok(true) => Ok(cgroup),
+        Ok(false) => Err(Answer::AlreadyClaimed),
+        Err(error) => Err(Answer::Refused { reason: format!("the run cannot be claimed: {error}") }),
+    }
+}
+
+fn bind_control(folder: &RunFolder) -> io::Result<UnixListener> {
+    let (_directory, path) = folder.control()?;
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Output is appended to files by the run itself: it neither waits for a reader nor ends with one.
+pub(super) fn open_output(folder: &RunFolder, stream: LogStream) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(folder.output(stream))
+}
+
+/// The command, without a shell, in a process group of its own.
+fn command(spec: &LaunchSpec, engine: Option<&EnginePort>, stdout: Stdio, stderr: Stdio) -> Command {
+    let mut command = Command::new(&spec.program);
+    command
+        .args(&spec.arguments)
+        .env_clear()
+        .envs(&spec.environment)
+        .current_dir(&spec.working_dir)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr);
+    if let Some((port, token)) = engine.and_then(EnginePort::invitation) {
+        command.env(CONTROL_PORT, port.to_string()).env(CONTROL_TOKEN, token);
+    }
+    command
+}

@@ -1,0 +1,60 @@
+//! Killing everything of the run.
+
+use std::time::{Duration, Instant};
+
+use crate::cgroup::Cgroup;
+use crate::procfs;
+use crate::tree::{PASS_INTERVAL, SWEEP_LIMIT, Tree};
+
+/// Between two passes over what outlasts being killed: it waits for a disk, and costs us nothing but the look.
+const SLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Passes over the process table, until one finds nothing: a process may be born during each.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    tree: Tree,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    since: Instant,
+    next_pass: Instant,
+}
+
+impl Sweep {
+    pub(super) const fn over(tree: Tree) -> Self {
+        Self { tree, under_way: None }
+    }
+
+    /// Begins, unless it is under way.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.under_way.get_or_insert(UnderWay { since: now, next_pass: now });
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.under_way.map(|under_way| under_way.next_pass)
+    }
+
+    /// Whether nothing is left, or what is left outlasts being killed.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.under_way.is_none_or(|under_way| now >= under_way.since + SWEEP_LIMIT)
+    }
+
+    /// Makes a pass if it is time for one.
+    pub(super) fn advance(&mut self, cgroup: Option<&Cgroup>, now: Instant) {
+        let Some(under_way) = self.under_way.filter(|under_way| now >= under_way.next_pass) else { return };
+        if let Some(cgroup) = cgroup {
+            cgroup.kill();
+        }
+        // Every process of the run descends from a child of this one. Most have left nothing, and looking at the whole
+        // process table for each would take long where many end at once.
+        if procfs::is_childless() {
+            self.under_way = None;
+            return;
+        }
+        let interval = if self.is_over(now) { SLOW_INTERVAL } else { PASS_INTERVAL };
+        let next = UnderWay { next_pass: Instant::now() + interval, ..under_way };
+        self.under_way = (self.tree.kill_pass() > 0).then_some(next);
+    }
+}

@@ -1,0 +1,42 @@
+//! Rounds of chaos until the time is over: `chaos [--minutes N] [--seed S]`. Round `n` is that of seed `S + n`, so
+//! `--minutes 0 --seed S` replays the one that a failure names.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use worker_tests::chaos::{Arena, Plan, Tally, play};
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "the summary is what this program is for")]
+async fn main() -> Result<ExitCode, String> {
+    let (minutes, first) = arguments(std::env::args().skip(1))?;
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    for seed in first.. {
+        let plan = Plan::seeded(seed);
+        let report = play(&Arena::in_memory(seed).await, &plan).await;
+        let verdict = if report.violations.is_empty() { "passed" } else { "FAILED" };
+        println!("  {verdict} seed {seed}: {} runs, settled in {:.1} s", report.runs, report.settled_in.as_secs_f32());
+        tally.add(report);
+        if begun.elapsed() >= Duration::from_secs(60 * minutes) {
+            break;
+        }
+    }
+    println!("{tally}");
+    Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The minutes and the first seed.
+fn arguments(mut words: impl Iterator<Item = String>) -> Result<(u64, u64), String> {
+    let (mut minutes, mut seed) = (1, rand::random());
+    while let Some(word) = words.next() {
+        let value = words.next().and_then(|value| value.parse().ok());
+        let value: u64 = value.ok_or_else(|| format!("{word} needs a whole number"))?;
+        match word.as_str() {
+            "--minutes" => minutes = value,
+            "--seed" => seed = value,
+            _ => return Err(format!("{word} is not known; there are --minutes and --seed")),
+        }
+    }
+    Ok((minutes, seed))
+}

@@ -1,0 +1,118 @@
+//! What runs leave behind on this machine.
+
+use std::path::{Path, PathBuf};
+
+use worker_core::ids::RunId;
+
+/// The argument that makes the worker's program the supervisor of a run.
+const SUPERVISOR: &str = "supervise-run";
+const LAUNCH_MARKER: &str = "WORKER_LAUNCH_KEY=";
+/// Where control groups of version 2 are found, alone or beside version 1.
+const CGROUP_ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const CGROUP_DEPTH: usize = 6;
+
+/// Where the runs of a round leave traces.
+#[derive(Clone, Debug)]
+pub(super) struct Traces<'a> {
+    /// The folder in which their commands work.
+    pub(super) folder: &'a Path,
+    /// The state directories of the workers.
+    pub(super) states: Vec<PathBuf>,
+    /// Their directories for temporary files.
+    pub(super) temporary: Vec<PathBuf>,
+    pub(super) runs: Vec<RunId>,
+}
+
+impl Traces<'_> {
+    /// Everything that is left: processes, control groups, files.
+    pub(super) fn remaining(&self) -> Vec<String> {
+        let mut remaining = self.processes();
+        remaining.extend(self.cgroups());
+        remaining.extend(self.files());
+        remaining
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let pids = entries(Path::new("/proc")).filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok());
+        pids.filter_map(|pid| {
+            let proc = PathBuf::from(format!("/proc/{pid}"));
+            // A process may end while it is looked at; a zombie has neither of them.
+            let words = command_line(pid)?;
+            let why = if std::fs::read_link(proc.join("cwd")).ok()? == self.folder {
+                "works where runs do"
+            } else if self.is_of_run(pid) {
+                "has the marker of a run"
+            } else if words.iter().any(|word| word == SUPERVISOR) && self.has_file_in_state(&proc) {
+                "is a supervisor"
+            } else {
+                return None;
+            };
+            Some(format!("process {pid} {why}: {}", words.join(" ")))
+        })
+        .collect()
+    }
+
+    fn is_of_run(&self, pid: i32) -> bool {
+        launch_key(pid).is_some_and(|key| self.is_key(&key))
+    }
+
+    /// Whether a name is that of an execution of one of the runs, or ends in it.
+    fn is_key(&self, name: &str) -> bool {
+        self.runs.iter().any(|run| name.contains(&run.to_string()))
+    }
+
+    fn has_file_in_state(&self, proc: &Path) -> bool {
+        let links = entries(&proc.join("fd")).chain([proc.join("cwd")]);
+        let mut targets = links.filter_map(|link| std::fs::read_link(link).ok());
+        targets.any(|target| self.states.iter().any(|state| target.starts_with(state)))
+    }
+
+    fn cgroups(&self) -> Vec<String> {
+        let roots = CGROUP_ROOTS.map(Path::new).into_iter().filter(|root| root.join("cgroup.controllers").exists());
+        let found = roots
+            .flat_map(|root| folders_within(root, CGROUP_DEPTH))
+            .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.is_key(name)));
+        found.map(|path| format!("control group {}", path.display())).collect()
+    }
+
+    fn files(&self) -> Vec<String> {
+        let runs = |state: &PathBuf| {
+            let daemons = entries(state).map(|daemon| daemon.join("runs"));
+            daemons.chain([state.join("runs")]).collect::<Vec<_>>()
+        };
+        let folders = self.states.iter().flat_map(runs).chain(self.temporary.clone());
+        folders.flat_map(|folder| entries(&folder)).map(|path| path.display().to_string()).collect()
+    }
+}
+
+/// The supervisor of a run's command, while both live.
+pub(super) fn supervisor_of(command: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{command}/stat")).ok()?;
+    let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+    command_line(parent)?.iter().any(|word| word == SUPERVISOR).then_some(parent)
+}
+
+/// The launch key in the environment of a process.
+pub(super) fn launch_key(pid: i32) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut entries = environment.split(|byte| *byte == 0);
+    let key = entries.find_map(|entry| entry.strip_prefix(LAUNCH_MARKER.as_bytes()))?;
+    Some(String::from_utf8_lossy(key).into_owned())
+}
+
+fn command_line(pid: i32) -> Option<Vec<String>> {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|words| !words.is_empty())?;
+    Some(words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+}
+
+/// What is in a folder; nothing if it cannot be read.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
+}
+
+fn folders_within(root: &Path, depth: usize) -> Vec<PathBuf> {
+    let inner: Vec<_> = entries(root).filter(|path| path.is_dir()).collect();
+    let deeper = |path: &PathBuf| if depth > 0 { folders_within(path, depth - 1) } else { Vec::new() };
+    let deeper: Vec<_> = inner.iter().flat_map(deeper).collect();
+    [inner, deeper].concat()
+}

@@ -1,0 +1,80 @@
+//! Runs that were admitted and of which the machine shows nothing yet.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::live_runs::{Glance, LiveRuns, Seen, Stage};
+
+/// A process that was started so long ago shows in what the machine tells of itself.
+const SHOWS: SignedDuration = SignedDuration::from_millis(200);
+/// A run that is still not started after so long waits for something else than a processor.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// The runs on their way, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Starting(Vec<(Instant, Glance)>);
+
+impl Starting {
+    pub(super) fn begun(&mut self, glance: Glance, now: Instant) {
+        self.0.push((now, glance));
+    }
+
+    /// How many there are; those that have arrived are forgotten.
+    pub(super) fn count(&mut self, live: &LiveRuns, now: Instant) -> u64 {
+        let wall = Timestamp::now();
+        self.0.retain(|(begun, glance)| {
+            let seen = glance.seen();
+            now.duration_since(*begun) < STUCK && is_on_its_way(&seen, wall) && live.has(seen.key)
+        });
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+}
+
+fn is_on_its_way(seen: &Seen, now: Timestamp) -> bool {
+    match seen.stage {
+        Stage::Claiming | Stage::Preparing | Stage::Launching => true,
+        Stage::Running => now.duration_since(seen.since) < SHOWS,
+        Stage::Stopping | Stage::Reporting | Stage::CleaningUp => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use worker_core::ids::{LaunchKey, RunId, TransitionId};
+
+    use super::*;
+    use crate::live_runs::PoolIndex;
+
+    fn glance() -> Glance {
+        let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::nil()) };
+        Glance::new(key, "name", "pool", false)
+    }
+
+    #[test]
+    fn a_run_counts_until_it_ends_or_has_been_under_way_for_long() {
+        let (live, now) = (LiveRuns::default(), Instant::now());
+        let mut starting = Starting::default();
+        let (slot, _inbox) = live.reserve(PoolIndex(0), None, glance()).unwrap();
+        starting.begun(glance(), now);
+        assert_eq!(starting.count(&live, now), 1);
+        drop(slot);
+        assert_eq!(starting.count(&live, now), 0);
+
+        let _held = live.reserve(PoolIndex(0), None, glance()).unwrap();
+        starting.begun(glance(), now);
+        assert_eq!(starting.count(&live, now + STUCK), 0);
+    }
+
+    #[test]
+    fn a_process_is_on_its_way_until_it_shows() {
+        let now = Timestamp::now();
+        let seen = |stage, millis| Seen { stage, since: now - SignedDuration::from_millis(millis), ..glance().seen() };
+        assert!(is_on_its_way(&seen(Stage::Launching, 9_000), now));
+        assert!(is_on_its_way(&seen(Stage::Running, 100), now));
+        assert!(!is_on_its_way(&seen(Stage::Running, 200), now));
+        assert!(!is_on_its_way(&seen(Stage::Reporting, 0), now));
+    }
+}

@@ -1,0 +1,213 @@
+//! The journal on disk, and the thread that writes it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redb::{Database, Durability};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use worker_core::ids::LaunchKey;
+use worker_core::machine::Run;
+
+use super::tables::{self, Change, Past};
+use super::{Journal, JournalError, Record};
+
+/// What may be late is at most this late.
+const SOON: Duration = Duration::from_millis(50);
+/// So many changes go to disk together at most.
+const MOST_TOGETHER: usize = 1_024;
+/// Changes that wait for the thread. Runs wait when it is full, and what may be late is dropped.
+const WAITING: usize = 8_192;
+
+struct Request {
+    change: Change,
+    /// Told once the change is on disk. Absent where nobody waits.
+    done: Option<oneshot::Sender<Result<(), JournalError>>>,
+}
+
+/// The journal of one daemon.
+///
+/// Dropping it writes what waits and closes the file.
+pub struct DiskJournal {
+    database: Arc<Database>,
+    requests: Option<SyncSender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for DiskJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskJournal").finish_non_exhaustive()
+    }
+}
+
+impl DiskJournal {
+    pub(super) fn start(database: Database) -> std::io::Result<Self> {
+        let database = Arc::new(database);
+        let (requests, receiver) = sync_channel(WAITING);
+        let written = Arc::clone(&database);
+        let thread =
+            std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&written, &receiver))?;
+        Ok(Self { database, requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// What happened to the runs that are over, oldest first: a bounded number.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn history(&self) -> Result<Vec<(LaunchKey, crate::timeline::Timeline)>, JournalError> {
+        let past = tables::history(&self.database).map_err(|error| JournalError::Write(Arc::new(error)))?;
+        Ok(past.into_iter().map(|Past { key, timeline }| (key, timeline)).collect())
+    }
+
+    /// Remembers something of the daemon itself, and does not return before it would survive a power cut.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn remember(&self, word: &'static str, value: &impl Serialize) -> Result<(), JournalError> {
+        let value = serde_json::to_vec(value).map_err(|error| JournalError::Encode(Arc::new(error)))?;
+        self.and_wait(Change::Remember { word, value }).await
+    }
+
+    /// What was remembered, if it can be read.
+    pub fn recall<T: DeserializeOwned>(&self, word: &str) -> Option<T> {
+        let value = tables::remembered(&self.database, word).ok()??;
+        serde_json::from_slice(&value).ok()
+    }
+
+    async fn and_wait(&self, change: Change) -> Result<(), JournalError> {
+        let (done, answer) = oneshot::channel();
+        let mut request = Request { change, done: Some(done) };
+        loop {
+            let Some(requests) = &self.requests else { return Err(JournalError::Closed) };
+            match requests.try_send(request) {
+                Ok(()) => return answer.await.unwrap_or(Err(JournalError::Closed)),
+                Err(std::sync::mpsc::TrySendError::Disconnected(_)) => return Err(JournalError::Closed),
+                Err(std::sync::mpsc::TrySendError::Full(back)) => request = back,
+            }
+            tokio::time::sleep(SOON).await;
+        }
+    }
+
+    fn soon(&self, change: Change) {
+        let Some(requests) = &self.requests else { return };
+        if requests.try_send(Request { change, done: None }).is_err() {
+            tracing::warn!("the journal is far behind; a note of it was left out, and is found out again if need be");
+        }
+    }
+}
+
+fn put(record: &Record) -> Result<Change, JournalError> {
+    let encoded = serde_json::to_vec(record).map_err(|error| JournalError::Encode(Arc::new(error)))?;
+    Ok(Change::Put { key: record.run.key, record: encoded })
+}
+
+#[async_trait]
+impl Journal for DiskJournal {
+    async fn persist(&self, record: &Record) -> Result<(), JournalError> {
+        self.and_wait(put(record)?).await
+    }
+
+    fn persist_soon(&self, record: &Record) {
+        match put(record) {
+            Ok(change) => self.soon(change),
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    fn forget(&self, key: LaunchKey) {
+        self.soon(Change::Forget { key });
+    }
+}
+
+impl Drop for DiskJournal {
+    fn drop(&mut self) {
+        // The end of the channel is the end of the thread, which writes what is left first.
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes the journal ended badly");
+        }
+    }
+}
+
+/// Brings changes to disk: at once where somebody waits, within [`SOON`] otherwise, and all that wait together.
+fn write(database: &Database, requests: &Receiver<Request>) {
+    let mut batch: Vec<Request> = Vec::new();
+    let mut since: Option<Instant> = None;
+    loop {
+        let next = match since {
+            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(since) => requests.recv_timeout(SOON.saturating_sub(since.elapsed())),
+        };
+        let ended = match next {
+            Ok(request) => {
+                since.get_or_insert_with(Instant::now);
+                batch.push(request);
+                batch.extend(requests.try_iter().take(MOST_TOGETHER));
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        let is_awaited = batch.iter().any(|request| request.done.is_some());
+        let is_due = since.is_some_and(|since| since.elapsed() >= SOON);
+        if !batch.is_empty() && (is_awaited || is_due || ended || batch.len() >= MOST_TOGETHER) {
+            let written = commit(database, &batch);
+            let failed = written.is_err();
+            settle(&mut batch, &written);
+            since = (!batch.is_empty()).then(Instant::now);
+            if failed && !ended {
+                // A full disk is no reason to spin.
+                std::thread::sleep(SOON);
+            }
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+fn commit(database: &Database, batch: &[Request]) -> Result<(), JournalError> {
+    let attempt = || -> Result<(), redb::Error> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        tables::apply(&transaction, batch.iter().map(|request| &request.change))?;
+        transaction.commit()?;
+        Ok(())
+    };
+    attempt().map_err(|error| JournalError::Write(Arc::new(error)))
+}
+
+/// Tells whoever waits. What nobody waits for and could not be written is tried again with the next batch, within a bound.
+fn settle(batch: &mut Vec<Request>, written: &Result<(), JournalError>) {
+    let failed = written.is_err();
+    let mut left = Vec::new();
+    for request in batch.drain(..) {
+        match request.done {
+            Some(done) => drop(done.send(written.clone())),
+            None if failed && left.len() < WAITING => left.push(request),
+            None => {}
+        }
+    }
+    *batch = left;
+}
+
+/// The records of a file, with what could not be read.
+pub(super) fn read(database: &Database) -> Result<(Vec<Record>, Vec<String>), redb::Error> {
+    let mut records = Vec::new();
+    let mut unreadable = Vec::new();
+    for tables::Stored { key, record } in tables::records(database)? {
+        match serde_json::from_slice::<Record>(&record) {
+            Ok(record) if tables::bytes(record.run.key).as_slice() == key.as_slice() => records.push(record),
+            Ok(Record { run: Run { key, .. }, .. }) => unreadable.push(format!("{key}: stored under another key")),
+            Err(error) => unreadable.push(error.to_string()),
+        }
+    }
+    Ok((records, unreadable))
+}

@@ -1,0 +1,108 @@
+//! What systemd is told: that the daemon serves, that it stops, and that its loops turn.
+//!
+//! Without `NOTIFY_SOCKET` in the environment nothing is sent. A watchdog that is not fed makes systemd restart the daemon,
+//! whose runs go on meanwhile.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Liveness;
+use crate::live_runs::LiveRuns;
+
+/// Mean time between two looks at the number of runs.
+const STATUS: Duration = Duration::from_secs(5);
+
+/// Tells systemd how the daemon is.
+pub struct Systemd {
+    /// The loops.
+    pub liveness: Liveness,
+    /// The runs.
+    pub live: LiveRuns,
+    /// Set once the daemon serves.
+    pub serves: watch::Receiver<bool>,
+}
+
+impl Systemd {
+    /// Whether anybody listens.
+    pub fn is_listening() -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+    }
+
+    /// Tells until the daemon has stopped: `stopping` is that it begins to, `stop` that it has.
+    pub async fn run(mut self, stopping: CancellationToken, stop: CancellationToken) {
+        let period = period(sd_notify::watchdog_enabled());
+        let mut told = String::new();
+        let mut is_ready = false;
+        let mut is_stopping = false;
+        loop {
+            let status = status(self.live.total(), is_ready, is_stopping);
+            if status != told {
+                tell(&[NotifyState::Status(&status)]);
+                told = status;
+            }
+            self.feed_the_watchdog();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = stopping.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    tell(&[NotifyState::Stopping]);
+                }
+                Ok(_) = self.serves.wait_for(|serves| *serves), if !is_ready => {
+                    is_ready = true;
+                    tell(&[NotifyState::Ready]);
+                }
+                () = tokio::time::sleep(period) => {}
+            }
+        }
+    }
+
+    fn feed_the_watchdog(&self) {
+        let stalled = self.liveness.stalled();
+        if stalled.is_empty() {
+            tell(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("the watchdog is not fed: {} hangs", stalled.join(", "));
+        }
+    }
+}
+
+/// Half of the time that the watchdog waits, and often enough for a status that is worth reading.
+fn period(watchdog: Option<Duration>) -> Duration {
+    watchdog.map_or(STATUS, |limit| (limit / 2).min(STATUS))
+}
+
+fn status(runs: usize, is_ready: bool, is_stopping: bool) -> String {
+    match (is_stopping, is_ready) {
+        (true, _) => format!("stopping, {runs} runs are still here"),
+        (false, true) => format!("serving, {runs} runs"),
+        (false, false) => format!("waiting for the API, {runs} runs"),
+    }
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!("systemd was not told: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_twice_in_its_time() {
+        assert_eq!(period(Some(Duration::from_secs(4))), Duration::from_secs(2));
+        assert_eq!(period(Some(Duration::from_mins(1))), STATUS);
+        assert_eq!(period(None), STATUS);
+    }
+
+    #[test]
+    fn the_status_is_one_line_that_says_what_goes_on() {
+        assert_eq!(status(3, true, false), "serving, 3 runs");
+        assert_eq!(status(3, true, true), "stopping, 3 runs are still here");
+        assert_eq!(status(0, false, false), "waiting for the API, 0 runs");
+    }
+}

@@ -1,0 +1,169 @@
+//! Answering why a run is where it is: what was decided about it here, and what is visible of it elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use central_api_client::ApiError;
+use central_api_wire::flow_run::FlowRun;
+use jiff::Timestamp;
+use worker_core::ids::RunId;
+
+use super::answers::{DaemonState, RunNamed, Why};
+use super::desk::Desk;
+use super::explanation::{Facts, Here, explain, pool_of, queue_of};
+use super::picking::{Picked, pick};
+use super::planned_pool::{PlannedPool, Standing};
+use super::server::NoAnswer;
+use crate::run::ErrorChain;
+use crate::timeline::{Note, Timeline};
+
+/// The API gets this long for all that is asked of it.
+const API_ANSWER: Duration = Duration::from_secs(5);
+
+pub(super) async fn why(desk: &Desk, named: &RunNamed) -> Result<Why, NoAnswer> {
+    let history = history(desk).await?;
+    let sightings = desk.live.sightings();
+    let live = sightings.iter().map(|sighting| (sighting.seen.key.run, sighting.seen.name.clone()));
+    let noted = desk.timelines.matching(&named.run).into_iter().map(|(run, timeline)| (run, timeline.name));
+    let past = history.iter().map(|(run, timeline)| (*run, timeline.name.clone()));
+    let run = match pick(&named.run, past.chain(noted).chain(live)) {
+        Picked::One(run) => run,
+        Picked::Several(which) => {
+            return Err(NoAnswer::Ambiguous(format!("several runs begin with '{}': {which}", named.run)));
+        }
+        Picked::None => named.run.parse().map_err(|_| {
+            NoAnswer::Unknown(format!(
+                "no run that was seen here begins with '{}'. With its whole id it is looked for at the API.",
+                named.run
+            ))
+        })?,
+    };
+    let earlier = history.into_iter().filter(|(past, _)| *past == run).map(|(_, timeline)| timeline);
+    let timeline = joined(earlier.chain(desk.timelines.of(run)));
+    let live = sightings.into_iter().find(|sighting| sighting.seen.key.run == run).map(|seen| desk.run(seen));
+    let mut why = Why {
+        daemon: desk.daemon.clone(),
+        id: run,
+        name: timeline.name,
+        pool: Some(timeline.pool).filter(|pool| !pool.is_empty()),
+        pool_is_served: false,
+        live,
+        notes: timeline.notes,
+        dropped: timeline.dropped,
+        visible: Vec::new(),
+    };
+    if why.live.is_none() {
+        look_at_the_api(desk, &mut why).await?;
+    }
+    why.pool_is_served = why.pool.as_deref().is_some_and(|pool| desk.pool(pool).is_some());
+    Ok(why)
+}
+
+async fn history(desk: &Desk) -> Result<Vec<(RunId, Timeline)>, NoAnswer> {
+    let journal = Arc::clone(&desk.journal);
+    let broken = |why: String| NoAnswer::Broken(format!("the journal cannot be read: {why}"));
+    let past =
+        tokio::task::spawn_blocking(move || journal.history()).await.map_err(|error| broken(error.to_string()))?;
+    let past = past.map_err(|error| broken(ErrorChain(&error).to_string()))?;
+    Ok(past.into_iter().map(|(key, timeline)| (key.run, timeline)).collect())
+}
+
+/// One timeline out of those of several executions, in which the same note may be twice.
+fn joined(timelines: impl Iterator<Item = Timeline>) -> Timeline {
+    let mut all = Timeline::default();
+    for timeline in timelines {
+        let Timeline { name, pool, notes, dropped } = timeline;
+        (all.name, all.pool) = (name, pool);
+        let new: Vec<Note> = notes.into_iter().filter(|note| !all.notes.contains(note)).collect();
+        all.notes.extend(new);
+        all.dropped = all.dropped.max(dropped);
+    }
+    all.notes.sort_by_key(|note| note.at);
+    all
+}
+
+async fn look_at_the_api(desk: &Desk, why: &mut Why) -> Result<(), NoAnswer> {
+    let looked = tokio::time::timeout(API_ANSWER, facts(desk, why.id)).await;
+    match looked {
+        Ok(Ok(facts)) => {
+            why.name.clone_from(&facts.run.name);
+            why.pool = pool_of(&facts.run).map(str::to_owned).or_else(|| why.pool.take());
+            why.visible = explain(&facts);
+        }
+        Ok(Err(error)) if error.is_not_found() && why.notes.is_empty() => {
+            return Err(NoAnswer::Unknown(format!("neither this worker nor the API knows the run {}", why.id)));
+        }
+        Ok(Err(error)) if error.is_not_found() => why.visible.push("It was deleted at the API.".to_owned()),
+        Ok(Err(error)) => why.visible.push(format!("The API cannot be asked about it: {}.", ErrorChain(&error))),
+        Err(_) => why.visible.push("The API cannot be asked about it: it does not answer.".to_owned()),
+    }
+    Ok(())
+}
+
+async fn facts(desk: &Desk, run: RunId) -> Result<Facts, ApiError> {
+    let run = desk.client.flow_run(run).await?;
+    let here = match pool_of(&run).and_then(|name| desk.pool(name)) {
+        Some(pool) => Some(here(desk, pool, &run).await?),
+        None => None,
+    };
+    Ok(Facts {
+        run,
+        now: Timestamp::now(),
+        served: desk.pools.iter().map(|pool| pool.plan.pool.clone()).collect(),
+        here,
+        is_cordoned: *desk.cordoned.borrow(),
+        is_stopping: desk.state() == DaemonState::Draining,
+    })
+}
+
+async fn here(desk: &Desk, served: &PlannedPool, run: &FlowRun) -> Result<Here, ApiError> {
+    let name = &served.plan.pool;
+    let pool = match desk.client.work_pool(name).await {
+        Ok(pool) => Some(pool),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    let queue = match queue_of(run) {
+        Some(queue) if pool.is_some() => desk.client.work_queues(name, Some(&[queue.to_owned()])).await?.pop(),
+        _ => None,
+    };
+    let refused = match &*served.standing.borrow() {
+        Standing::Refused(why) => Some(why.clone()),
+        Standing::Opening | Standing::Served { .. } => None,
+    };
+    Ok(Here {
+        refused,
+        pool,
+        queue,
+        queues: served.plan.work_queues.clone(),
+        prefetch: served.plan.prefetch,
+        live: desk.live.count(served.index),
+        limit: served.limit.get(),
+        last_poll: served.last_poll.age(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline(notes: &[(i64, &str)]) -> Timeline {
+        let note = |(second, text): &(i64, &str)| Note {
+            at: Timestamp::from_second(*second).unwrap(),
+            text: (*text).to_owned(),
+        };
+        Timeline {
+            name: "calm-fox".to_owned(),
+            pool: "p".to_owned(),
+            notes: notes.iter().map(note).collect(),
+            dropped: 0,
+        }
+    }
+
+    #[test]
+    fn the_executions_of_a_run_make_one_timeline_without_repetitions() {
+        let all = joined([timeline(&[(1, "a"), (2, "b")]), timeline(&[(2, "b"), (3, "c")])].into_iter());
+        assert_eq!(all.notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(all.name, "calm-fox");
+    }
+}

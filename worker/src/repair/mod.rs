@@ -1,0 +1,89 @@
+//! Bringing together what the journal, the backends and the API know of our runs: once before the first poll, and every
+//! minute.
+//!
+//! A loop of its own. It adopts what daemons left that did not come back, tells live runs what the API decided about them
+//! unheard, and takes in hand infrastructure that carries our mark and that no record tells of.
+
+mod judgement;
+mod pass;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use central_api_client::Client;
+use infra_contract::InfraPlugin;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::adoption::Adoption;
+use crate::live_runs::LiveRuns;
+use crate::pool::pace;
+use crate::run::ErrorChain;
+
+/// Mean time between two passes.
+const INTERVAL: Duration = Duration::from_mins(1);
+/// Polls wait this long for the first pass. An API that answers polls and not this one must not keep the worker idle.
+const FIRST_PASS: Duration = Duration::from_secs(10);
+
+/// The repair loop of a daemon.
+pub struct Repair {
+    /// The API.
+    pub client: Client,
+    /// All live runs.
+    pub live: LiveRuns,
+    /// Every plugin that is in use.
+    pub plugins: Vec<Arc<dyn InfraPlugin>>,
+    /// How runs are taken over.
+    pub adoption: Arc<Adoption>,
+    /// How long infrastructure has to end by itself.
+    pub grace: Duration,
+    /// Set once the first pass is over, or has had its time.
+    pub first_pass: watch::Sender<bool>,
+}
+
+impl Repair {
+    /// Repairs until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut failures = 0;
+        let first_pass = tokio::time::sleep(FIRST_PASS);
+        tokio::pin!(first_pass);
+        loop {
+            let passed = {
+                let pass = self.pass();
+                tokio::pin!(pass);
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        passed = &mut pass => break passed,
+                        () = &mut first_pass, if !*self.first_pass.borrow() => {
+                            self.first_pass.send_replace(true);
+                        }
+                    }
+                }
+            };
+            let pause = match passed {
+                Ok(()) => {
+                    failures = 0;
+                    self.first_pass.send_replace(true);
+                    pace::jittered(INTERVAL)
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::debug!("runs could not be compared with the API: {}", ErrorChain(&error));
+                    pace::after_failure(failures, INTERVAL, error.retry_after())
+                }
+            };
+            let pause = tokio::time::sleep(pause);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = &mut pause => break,
+                    () = &mut first_pass, if !*self.first_pass.borrow() => {
+                        self.first_pass.send_replace(true);
+                    }
+                }
+            }
+        }
+    }
+}
