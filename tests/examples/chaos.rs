@@ -1,10 +1,12 @@
 //! Rounds of chaos until the time is over: `chaos [--minutes N] [--seed S]`. Round `n` is that of seed `S + n`, so
 //! `--minutes 0 --seed S` replays the one that a failure names.
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use worker_tests::chaos::{Arena, Plan, Tally, play};
+use futures::FutureExt as _;
+use worker_tests::chaos::{Arena, Plan, Report, Tally, play};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "the summary is what this program is for")]
@@ -14,7 +16,12 @@ async fn main() -> Result<ExitCode, String> {
     let mut tally = Tally::default();
     for seed in first.. {
         let plan = Plan::seeded(seed);
-        let report = play(&Arena::in_memory(seed).await, &plan).await;
+        let round = async { play(&Arena::in_memory(seed).await, &plan).await };
+        let report = AssertUnwindSafe(round).catch_unwind().await.unwrap_or_else(|_| Report {
+            seed,
+            violations: vec!["the round itself could not go on; see above".to_owned()],
+            ..Report::default()
+        });
         let verdict = if report.violations.is_empty() { "passed" } else { "FAILED" };
         println!("  {verdict} seed {seed}: {} runs, settled in {:.1} s", report.runs, report.settled_in.as_secs_f32());
         tally.add(report);

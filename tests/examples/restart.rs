@@ -5,12 +5,15 @@
 //! API was asked about each, and until the first poll; and what the worker and the supervisors weigh.
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use central_api_wire::state::StateType;
+use serde_json::Value;
 use worker_core::ids::RunId;
 use worker_tests::api::{ApiOptions, TestApi};
-use worker_tests::harness::{Lab, memory};
+use worker_tests::harness::{Lab, worker_binary};
 
 /// So long may anything here take.
 const BOUND: Duration = Duration::from_secs(180);
@@ -32,28 +35,60 @@ async fn main() {
         lab.reaches_within(*id, StateType::Running, BOUND).await;
     }
     println!("{runs} runs execute");
-    let supervisors = memory::supervisors(first.pid);
-    println!("worker before: {}", memory::of(first.pid));
-    println!("supervisors, each: {supervisors}");
+    println!("worker before: {}", memory(first.pid));
+    let supervisors = children(first.pid);
+    if let Some(one) = supervisors.get(supervisors.len() / 2) {
+        println!("one of {} supervisors: {}", supervisors.len(), memory(*one));
+    }
     let home = first.kill().await;
 
+    let state = home.path().join("state");
     let begun = Instant::now();
     let second = daemon().spawn_in(home);
-    let status = || second.status();
-    let taken_over = until(begun, async || (status().await.is_some_and(|live| live == runs)).then_some(())).await;
-    println!("from exec until all {runs} are taken over: {taken_over:?}");
+    let mut taken_over = 0;
+    while taken_over < runs && begun.elapsed() < BOUND {
+        taken_over = live(&state);
+    }
+    println!("from exec until {taken_over} of {runs} are taken over: {:?}", begun.elapsed());
     second.stdout.wait_for(" started!", BOUND).await;
     println!("from exec until the pool is served: {:?}", begun.elapsed());
-    println!("worker after: {}", memory::of(second.pid));
+    println!("worker after: {}", memory(second.pid));
     drop(second);
 }
 
-async fn until(begun: Instant, mut look: impl AsyncFnMut() -> Option<()>) -> Duration {
-    while begun.elapsed() < BOUND {
-        if look().await.is_some() {
-            return begun.elapsed();
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// How many runs the daemon of a state directory has.
+fn live(state: &Path) -> usize {
+    let asked = Command::new(worker_binary()).args(["runs", "--json", "--state-dir"]).arg(state).output();
+    let answer: Option<Value> = asked.ok().and_then(|asked| serde_json::from_slice(&asked.stdout).ok());
+    answer.map_or(0, |answer| count_ids(&answer))
+}
+
+fn count_ids(answer: &Value) -> usize {
+    match answer {
+        Value::Object(fields) => usize::from(fields.contains_key("id")) + fields.values().map(count_ids).sum::<usize>(),
+        Value::Array(items) => items.iter().map(count_ids).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
-    begun.elapsed()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_thread =
+        |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    threads
+        .flat_map(|thread| {
+            of_thread(thread).split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Resident, proportional and private memory of a process.
+fn memory(pid: u32) -> String {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let kib = |name: &str| -> u64 {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    let private = kib("Private_Clean:") + kib("Private_Dirty:");
+    format!("resident {} KiB, proportional {} KiB, private {private} KiB", kib("Rss:"), kib("Pss:"))
 }

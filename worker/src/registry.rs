@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use infra_contract::InfraPlugin;
 use infra_process::ProcessPlugin;
-pub use infra_process::{ProcessSettings, SupervisorProgram};
+pub use infra_process::{ProcessSettings, SUPERVISE_RUN, SupervisorProgram, raise_open_files_limit, supervise};
 use worker_core::handle::PluginKind;
 
 /// Kinds that a pool can have, in the order in which they are listed to people.

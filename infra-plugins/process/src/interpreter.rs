@@ -64,7 +64,7 @@ mod tests {
                 worker_environment,
                 runs_directory: "/nonexistent".into(),
                 owner: "tests".to_owned(),
-                supervisor: SupervisorProgram::this_program(),
+                supervisor: SupervisorProgram::new("/nonexistent"),
             };
             choose(&settings).map(Utf8PathBuf::into_string)
         }

@@ -13,9 +13,13 @@ use worker_core::ids::LaunchKey;
 use crate::error::ProcessError;
 use crate::executable;
 use crate::folder::RunFolder;
+use crate::open_files;
 use crate::plan::ProcessPlan;
 use crate::settings::{ProcessSettings, SupervisorProgram};
-use crate::supervisor::{Answer, LaunchSpec, Started, since_boot};
+use crate::supervisor::{Answer, LaunchSpec, RELEASE, Started, since_boot};
+
+/// What a supervisor is called in the process table.
+const SUPERVISOR: &str = "worker-supervisor";
 
 /// How long a supervisor may take to say what came of the launch.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -84,10 +88,12 @@ fn spec(
     let [program, arguments @ ..] = plan.words.as_slice() else { return Err(ProcessError::EmptyCommand) };
     let path = plan.environment.get("PATH").map(String::as_str);
     Ok(LaunchSpec {
+        release: RELEASE.to_owned(),
         key,
         owner: settings.owner.clone(),
         folder: folder.path().to_owned(),
         asked_at: u64::try_from(since_boot().as_millis()).unwrap_or_default(),
+        open_files: open_files::given(),
         program: executable::resolve(program, &working_dir, path)?,
         arguments: arguments.to_vec(),
         environment: plan.environment,
@@ -101,6 +107,7 @@ fn spec(
 /// of a run that this worker is a part of, the supervisor would be killed as a part of it too.
 fn spawn(supervisor: &SupervisorProgram, key: LaunchKey) -> io::Result<Child> {
     Command::new(&supervisor.program)
+        .arg0(SUPERVISOR)
         .args(&supervisor.args)
         .arg(key.to_string())
         .env_clear()

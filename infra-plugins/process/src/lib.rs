@@ -40,6 +40,7 @@ mod launch;
 mod lines;
 mod masking;
 mod oom;
+mod open_files;
 mod orders;
 mod output_file;
 mod plan;
@@ -60,6 +61,7 @@ mod tree;
 mod uv;
 
 pub use environment::LAUNCH_MARKER;
+pub use open_files::raise_open_files_limit;
 pub use plugin::ProcessPlugin;
 pub use settings::{ProcessSettings, SUPERVISE_RUN, SupervisorProgram};
 pub use supervisor::supervise;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
@@ -25,19 +28,35 @@ pub struct ProcessSettings {
 }
 
 /// How a supervisor is started: a program that calls [`supervise`](crate::supervise), and its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SupervisorProgram {
-    /// The program.
-    pub program: Utf8PathBuf,
+    pub(crate) program: Utf8PathBuf,
     /// What comes before the run's key.
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
+    /// Keeps the program executable that an upgrade has replaced.
+    _held: Option<Arc<File>>,
 }
 
 impl SupervisorProgram {
-    /// The program that calls this, executed once more with [`SUPERVISE_RUN`]. It is the very same one also when an
-    /// upgrade has replaced its file meanwhile.
-    pub fn this_program() -> Self {
-        Self { program: "/proc/self/exe".into(), args: vec![SUPERVISE_RUN.to_owned()] }
+    /// A program by its path.
+    pub fn new(program: impl Into<Utf8PathBuf>) -> Self {
+        Self { program: program.into(), args: Vec::new(), _held: None }
+    }
+
+    /// The small program of this name beside the one that calls this; else the one that calls this, executed once more with
+    /// [`SUPERVISE_RUN`]. Either is the very same one also when an upgrade has replaced its file meanwhile.
+    pub fn beside_this_program(name: &str) -> Self {
+        let own = std::env::current_exe().ok();
+        let beside = own.and_then(|own| Some(own.parent()?.join(name)));
+        let held = beside.and_then(|path| File::open(path).ok());
+        match held {
+            Some(file) => Self {
+                program: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+                args: Vec::new(),
+                _held: Some(Arc::new(file)),
+            },
+            None => Self { program: "/proc/self/exe".into(), args: vec![SUPERVISE_RUN.to_owned()], _held: None },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use infra_contract::{ErrorClass, InfraPlugin as _};
+use infra_process::SupervisorProgram;
 use serde_json::{Value, json};
 use worker_core::ids::LaunchKey;
 use worker_core::machine::KillIntent;
@@ -23,10 +24,10 @@ struct Orphan {
 
 impl Orphan {
     fn of(bench: &Bench, key: &LaunchKey, asked_at: u64) -> Self {
-        let program = &bench.settings.supervisor.program;
+        let program = env!("CARGO_BIN_EXE_process-supervisor");
         let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let spec = json!({
-            "key": key, "owner": bench.settings.owner, "folder": bench.folder(key), "asked_at": asked_at,
+            "release": env!("CARGO_PKG_VERSION"), "key": key, "owner": bench.settings.owner, "folder": bench.folder(key), "asked_at": asked_at,
             "program": "/bin/sleep", "arguments": ["600"], "environment": {}, "working_dir": "/",
             "streams_output": true, "python": [],
         });
@@ -110,7 +111,7 @@ async fn what_was_given_up_can_be_launched_by_whoever_means_it() {
 async fn a_program_that_is_no_supervisor_is_an_error_after_which_the_outcome_can_be_asked() {
     let bench = Bench::new();
     let mut settings = bench.settings.clone();
-    settings.supervisor.program = "/bin/false".into();
+    settings.supervisor = SupervisorProgram::new("/bin/false");
     let plugin = infra_process::ProcessPlugin::new(settings);
     let spec = RunSpec { ..script_run("exit 0") };
     let error = plugin.launch(&plugin.prepare(&spec).await.unwrap()).await.unwrap_err();

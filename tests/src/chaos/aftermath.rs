@@ -5,10 +5,10 @@ use std::time::Duration;
 use central_api_wire::state::StateType;
 use tokio::time::Instant;
 
-use super::disturbance;
 use super::record::Moment;
 use super::remains::Traces;
 use super::round::{Report, Round, state_of};
+use super::{accounts, disturbance};
 use crate::harness::SOON;
 
 /// How long the runs of a round may take to settle beyond what the API takes: the back-off of a report is at most half
@@ -27,17 +27,14 @@ pub(super) async fn of(mut round: Round<'_>) -> Report {
     until_settled(&mut round, deadline).await;
     round.report.settled_in = begun.elapsed();
     let traces = traces(&round);
-    until_clean(&mut round, &traces).await;
-    let known = round.report.violations.len();
+    nothing_is_left(&mut round, &traces).await;
     all_slots_are_free(&mut round).await;
+    nothing_is_left(&mut round, &traces).await;
     for seat in &mut round.seats {
         seat.tend().await;
         seat.stop(false, Duration::ZERO).await;
     }
-    if known == 0 {
-        // What the meeting left, and what a worker that stops may leave.
-        until_clean(&mut round, &traces).await;
-    }
+    round.report.violations.extend(accounts::journalled(&traces.states));
     judged(round).await
 }
 
@@ -82,16 +79,22 @@ fn traces<'a>(round: &Round<'a>) -> Traces<'a> {
     }
 }
 
-async fn until_clean(round: &mut Round<'_>, traces: &Traces<'_>) {
+/// Waits until no worker knows of a run and none has left anything. What was said once is not waited for again.
+async fn nothing_is_left(round: &mut Round<'_>, traces: &Traces<'_>) {
     let deadline = Instant::now() + CLEAN_WITHIN;
-    loop {
-        let remaining = traces.remaining();
-        if remaining.is_empty() {
+    while round.report.violations.is_empty() {
+        let mut left = traces.remaining();
+        for state in &traces.states {
+            match accounts::live_runs(state).await {
+                Ok(runs) => left.extend(runs.into_iter().map(|run| format!("a run that holds its slot: {run}"))),
+                Err(error) => left.push(error),
+            }
+        }
+        if left.is_empty() {
             return;
         }
         if Instant::now() > deadline {
-            round.report.violations.extend(remaining.into_iter().map(|what| format!("left behind: {what}")));
-            return;
+            round.report.violations.extend(left.into_iter().map(|what| format!("left behind: {what}")));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -100,8 +103,9 @@ async fn until_clean(round: &mut Round<'_>, traces: &Traces<'_>) {
 /// As many runs as there are slots end well only if all of them are executed at the same time.
 async fn all_slots_are_free(round: &mut Round<'_>) {
     let wanted = round.plan.limit * round.seats.len();
-    let meeting = round.arena.meeting(wanted).await;
-    let deadline = Instant::now() + round.arena.lab.patience + SOON;
+    let bound = round.arena.lab.patience;
+    let meeting = round.arena.meeting(wanted, bound).await;
+    let deadline = Instant::now() + bound + SOON;
     for run in meeting {
         let ended = loop {
             let state = round.arena.lab.run(run).await.state_type.filter(StateType::is_terminal);

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use central_api_wire::state::State;
 use http::{Method, StatusCode};
@@ -106,10 +107,10 @@ impl Arena {
         Case { run, deployment, job, place, suffered: Suffered::default() }
     }
 
-    /// Makes runs that end well only if they are executed all at the same time.
-    pub(super) async fn meeting(&self, of: usize) -> Vec<RunId> {
+    /// Makes runs that end well only if they are executed all at the same time, which they wait for.
+    pub(super) async fn meeting(&self, of: usize, patience: Duration) -> Vec<RunId> {
         let name = self.lab.fresh_name("meeting");
-        let job_variables = job::meeting(self.folder(), of, &name);
+        let job_variables = job::meeting(self.folder(), of, &name, patience);
         let deployment = self.main.deployment(DeploymentSpec { job_variables, ..DeploymentSpec::default() }).await;
         let mut runs = Vec::new();
         for _ in 0..of {

@@ -157,6 +157,7 @@ async fn user_acts(round: &mut Round<'_>, act: UserAct, until: Instant) -> bool 
         }
         UserAct::DeletePool => {
             forsake(&mut round.cases, Place::Pool);
+            round.pool_deleted = true;
             arena.delete_pool().await;
         }
         UserAct::PausePool => {

@@ -1,6 +1,7 @@
 //! What the runs of a round execute.
 
 use std::path::Path;
+use std::time::Duration;
 
 use central_api_wire::state::StateType;
 use serde_json::{Map, Value, json};
@@ -72,6 +73,7 @@ impl Job {
 }
 
 /// The job variables of a run that ends well only while `wanted` runs of the same meeting execute.
-pub(super) fn meeting(folder: &Path, wanted: usize, name: &str) -> Map<String, Value> {
-    command_variables(&format!("sh {} meets {wanted} {name}", folder.join(SCRIPT_NAME).display()))
+pub(super) fn meeting(folder: &Path, wanted: usize, name: &str, patience: Duration) -> Map<String, Value> {
+    let script = folder.join(SCRIPT_NAME);
+    command_variables(&format!("sh {} meets {wanted} {name} {}", script.display(), patience.as_secs()))
 }

@@ -43,11 +43,11 @@ breeds)
     while :; do sleep 0.2; done
     ;;
 meets)
-    # Ends well only if so many runs of one meeting execute at the same time.
+    # `meets <how many> <name> <seconds>`: ends well only if so many runs execute at the same time.
     echo here >>"meeting-$3"
     waited=0
     while [ "$(wc -l <"meeting-$3")" -lt "$2" ]; do
-        [ $waited -lt 400 ] || exit 9
+        [ $waited -lt $((20 * $4)) ] || exit 9
         waited=$((waited + 1))
         sleep 0.05
     done

@@ -9,6 +9,7 @@
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a round that cannot go on has failed")]
 
+mod accounts;
 mod aftermath;
 mod arena;
 mod case;

@@ -1,5 +1,6 @@
 //! What runs leave behind on this machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use worker_core::ids::RunId;
@@ -17,7 +18,7 @@ pub(super) struct Traces<'a> {
     /// The folder in which their commands work.
     pub(super) folder: &'a Path,
     /// The state directories of the workers.
-    pub(super) states: Vec<PathBuf>,
+    pub(super) states: BTreeSet<PathBuf>,
     /// Their directories for temporary files.
     pub(super) temporary: Vec<PathBuf>,
     pub(super) runs: Vec<RunId>,
@@ -106,7 +107,7 @@ fn command_line(pid: i32) -> Option<Vec<String>> {
 }
 
 /// What is in a folder; nothing if it cannot be read.
-fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+pub(super) fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::arena::Arena;
 use super::case::Case;
-use super::plan::{Crew, Plan, PlannedMishap};
+use super::plan::{Crew, Place, Plan, PlannedMishap};
 use super::seat::Seat;
 use super::{aftermath, disturbance};
 use crate::harness::SOON;
@@ -40,6 +40,8 @@ pub(super) struct Round<'a> {
     pub(super) cases: Vec<Case>,
     /// What is to be undone, and when.
     pub(super) to_undo: Vec<(Instant, disturbance::Undo)>,
+    /// Nothing can be made in the pool any more.
+    pub(super) pool_deleted: bool,
     pub(super) report: Report,
 }
 
@@ -50,7 +52,7 @@ const TICK: Duration = Duration::from_millis(20);
 pub async fn play(arena: &Arena, plan: &Plan) -> Report {
     let seats = (0..plan.crew.size()).map(|index| seat(arena, plan, index)).collect();
     let report = Report { seed: plan.seed, ..Report::default() };
-    let mut round = Round { arena, plan, seats, cases: Vec::new(), to_undo: Vec::new(), report };
+    let mut round = Round { arena, plan, seats, cases: Vec::new(), to_undo: Vec::new(), pool_deleted: false, report };
     round.live_through().await;
     aftermath::of(round).await
 }
@@ -79,7 +81,8 @@ impl Round<'_> {
         loop {
             let now = begun.elapsed();
             while let Some(run) = runs.next_if(|run| run.at <= now) {
-                self.cases.push(self.arena.make(run.job, run.seconds, run.place).await);
+                let place = if self.pool_deleted && run.place == Place::Pool { Place::Main } else { run.place };
+                self.cases.push(self.arena.make(run.job, run.seconds, place).await);
             }
             while let Some(mishap) = mishaps.next_if(|mishap| mishap.at <= now) {
                 self.suffer(*mishap).await;

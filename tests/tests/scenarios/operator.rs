@@ -43,7 +43,8 @@ async fn status_runs_and_why_tell_what_a_worker_does() {
     assert_eq!((&runs[0]["id"], &runs[0]["pool"]), (&run.to_string().into(), &pool.name.as_str().into()));
     until(SOON, "the stage", async || (answer(&daemon, &["runs"]).await[0]["stage"] == "running").then_some(())).await;
 
-    let short = &run.to_string()[..8];
+    let id = run.to_string();
+    let (short, _) = id.split_once('-').unwrap();
     let live = typed(&daemon, &["why", short]).await;
     assert!(live.stdout.contains("Executed by daemon-1: running as "), "{}", live.stdout);
     assert!(live.stdout.contains("claimed: the server made it Pending"), "{}", live.stdout);

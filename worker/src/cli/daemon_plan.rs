@@ -28,7 +28,7 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             worker_environment: variables.clone(),
             runs_directory: runs.clone(),
             owner: String::new(),
-            supervisor: SupervisorProgram::this_program(),
+            supervisor: SupervisorProgram::beside_this_program("worker-supervisor"),
         },
         run_settings: RunSettings {
             base_environment: base_environment(settings),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
@@ -129,7 +128,11 @@ async fn until_gone(process: Option<AsyncFd<OwnedFd>>) {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "it is deprecated for descriptors that may change; an OwnedFd does not, and the other way is unsafe"
+)]
 fn process(pid: u32) -> Option<AsyncFd<OwnedFd>> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
-    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty()).ok()?, Interest::READABLE).ok()
+    AsyncFd::new(pidfd_open(pid, PidfdFlags::empty()).ok()?).ok()
 }

@@ -31,7 +31,7 @@ use crate::operator::{CORDONED, Course, Drain, PlannedPool, Reloading, Standing}
 use crate::plan::{DaemonPlan, ShutdownPlan};
 use crate::pool::pace;
 use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
-use crate::registry::{ProcessSettings, Registry};
+use crate::registry::{ProcessSettings, Registry, raise_open_files_limit};
 use crate::repair::Repair;
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
@@ -48,6 +48,7 @@ pub use stopping::Stopped;
 /// # Errors
 /// Only before the start: nothing that the API answers later ends a daemon.
 pub async fn run(plan: DaemonPlan, reloading: Reloading) -> Result<Stopped, StartError> {
+    raise_open_files_limit();
     failpoint::arm(&plan.run_settings.worker_environment);
     let mut signals = StopSignals::take_over().map_err(StartError::Signals)?;
     let hangups = ReloadSignal::take_over().map_err(StartError::Signals)?;

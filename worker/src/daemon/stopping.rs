@@ -142,7 +142,8 @@ impl Daemon {
     async fn drain(&self, drain: Drain, signals: &mut StopSignals) -> Option<Stopped> {
         let live = &self.shared.common.live;
         let count = live.total();
-        let bound = drain.timeout.map_or_else(|| "as long as they take".to_owned(), |limit| format!("up to {limit:?}"));
+        let bound =
+            drain.timeout.map_or_else(|| "for as long as they take".to_owned(), |limit| format!("up to {limit:?}"));
         tracing::info!("waiting for {count} runs to end, {bound}");
         live.tell_all(&Input::Withdraw);
         match self.until_over(drain.timeout.unwrap_or(Duration::MAX), signals).await {

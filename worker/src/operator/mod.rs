@@ -2,7 +2,7 @@
 //!
 //! The daemon serves HTTP with JSON on a unix socket in its own folder, which only its user can open; `worker status` and its
 //! siblings are the other end. [`Desk`] is what the answers are made from: it reads what others keep and decides nothing
-//! about runs. What is worked out from facts ([`explanation`], [`picking`], [`tables`], [`changes`]) is apart from asking.
+//! about runs. What is worked out from facts (`explanation`, `picking`, `tables`, `changes`) is apart from asking for them.
 //!
 //! One task serves the socket until the very end of a stop, and one waits for SIGHUP. A client that hangs holds up nobody.
 

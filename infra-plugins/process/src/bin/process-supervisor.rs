@@ -1,4 +1,4 @@
-//! A supervisor as a program of its own, for the tests of this crate: the worker executes itself instead.
+//! A supervisor as a program of its own, for the tests of this crate: the worker brings one of its own.
 
 use std::process::ExitCode;
 

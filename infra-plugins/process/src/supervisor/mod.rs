@@ -22,8 +22,9 @@ mod termination;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, Started, since_boot};
+pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, since_boot};
 
+use crate::open_files;
 use service::Service;
 
 /// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
@@ -41,6 +42,8 @@ pub fn supervise() -> ExitCode {
 }
 
 fn begin() -> Result<Service, Answer> {
+    // Executed through a descriptor it would be called by its number.
+    let _named = rustix::thread::set_name(c"worker-supervis");
     let refused = |error: &io::Error, what: &str| Answer::Refused { reason: format!("{what}: {error}") };
     termination::leave_the_workers_session();
     let signals = termination::outlive_signals().map_err(|error| refused(&error, "signals cannot be handled"))?;
@@ -48,6 +51,12 @@ fn begin() -> Result<Service, Answer> {
     io::stdin().read_to_end(&mut spec).map_err(|error| refused(&error, "the spec cannot be read"))?;
     let spec: LaunchSpec =
         serde_json::from_slice(&spec).map_err(|error| refused(&error.into(), "the spec cannot be read"))?;
+    if spec.release != RELEASE {
+        let reason =
+            format!("the worker is of release {} and its supervisor of {RELEASE}: install both from one", spec.release);
+        return Err(Answer::Refused { reason });
+    }
+    open_files::restore(spec.open_files);
     let service = start::start(spec, signals)?;
     say(&Answer::Started(service.started()));
     termination::close_standard_streams();

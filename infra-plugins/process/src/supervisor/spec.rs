@@ -10,6 +10,9 @@ use worker_core::ids::LaunchKey;
 
 use crate::procfs::Identity;
 
+/// Of which release this program is. Both sides of a launch must be of one.
+pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
 /// How long after the worker began the launch a supervisor may still claim it. A worker that has given the launch up
 /// keeps its own claim for longer than this.
 pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(5);
@@ -17,11 +20,15 @@ pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(5);
 /// A run to be started. Holds secrets: it comes through a pipe and is never written down.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LaunchSpec {
+    /// The worker's release.
+    pub(crate) release: String,
     pub(crate) key: LaunchKey,
     pub(crate) owner: String,
     pub(crate) folder: Utf8PathBuf,
     /// Milliseconds since boot.
     pub(crate) asked_at: u64,
+    /// How many files the run may open, where the worker may open more.
+    pub(crate) open_files: Option<u64>,
     pub(crate) program: Utf8PathBuf,
     pub(crate) arguments: Vec<String>,
     /// The whole environment but for the control session.

@@ -56,8 +56,7 @@ impl Bench {
         let mut worker_environment = BTreeMap::from([("PATH".to_owned(), path())]);
         worker_environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let runs_directory = Utf8PathBuf::from_path_buf(directory.0.path().join("runs")).unwrap();
-        let supervisor =
-            SupervisorProgram { program: env!("CARGO_BIN_EXE_process-supervisor").into(), args: Vec::new() };
+        let supervisor = SupervisorProgram::new(env!("CARGO_BIN_EXE_process-supervisor"));
         let owner = "tests".to_owned();
         let settings = ProcessSettings { python: None, worker_environment, runs_directory, owner, supervisor };
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, directory }
