@@ -16,7 +16,7 @@ use worker_tests::api::{ApiOptions, TestApi};
 use worker_tests::harness::{Lab, worker_binary};
 
 /// So long may anything here take.
-const BOUND: Duration = Duration::from_secs(180);
+const BOUND: Duration = Duration::from_mins(3);
 
 #[tokio::main]
 async fn main() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
+use worker_core::ids::RunId;
 
 use super::case::Case;
 use super::mishap::{ApiFault, Mishap, RunStrike, UserAct, WorkerStrike};
@@ -102,18 +103,16 @@ async fn strike_worker(round: &mut Round<'_>, pick: usize, strike: WorkerStrike,
 }
 
 fn strike_run(round: &mut Round<'_>, pick: usize, strike: RunStrike, until: Instant) -> bool {
-    let marks = round.arena.record.marks();
-    let began = marks.iter().filter(|mark| mark.what == Moment::Start);
-    // Its number may have been given to another process since.
-    let lives = |pid: i32, key: &str| is_alive(pid) && remains::launch_key(pid).as_deref() == Some(key);
-    let executing: Vec<_> = began.filter(|mark| lives(mark.pid, &mark.key)).collect();
-    let Some(mark) = executing.get(pick % executing.len().max(1)) else { return false };
-    let Some(case) = round.cases.iter_mut().find(|case| case.run == mark.run) else { return false };
-    let target = match strike {
-        RunStrike::KillCommand => Some(mark.pid),
-        RunStrike::KillSupervisor | RunStrike::FreezeSupervisor => remains::supervisor_of(mark.pid),
+    let targets = match strike {
+        RunStrike::KillCommand => commands(round),
+        RunStrike::KillSupervisor | RunStrike::FreezeSupervisor => {
+            let runs: Vec<_> = round.cases.iter().map(|case| case.run).collect();
+            remains::supervisors(&runs)
+        }
     };
-    let Some(target) = target.and_then(Pid::from_raw) else { return false };
+    let Some((pid, run)) = targets.get(pick % targets.len().max(1)).copied() else { return false };
+    let Some(case) = round.cases.iter_mut().find(|case| case.run == run) else { return false };
+    let Some(pid) = Pid::from_raw(pid) else { return false };
     let signal = match strike {
         RunStrike::KillCommand => {
             case.suffered.command_killed = true;
@@ -124,11 +123,20 @@ fn strike_run(round: &mut Round<'_>, pick: usize, strike: RunStrike, until: Inst
             Signal::KILL
         }
         RunStrike::FreezeSupervisor => {
-            round.to_undo.push((until, Undo::Continue(target)));
+            round.to_undo.push((until, Undo::Continue(pid)));
             Signal::STOP
         }
     };
-    kill_process(target, signal).is_ok()
+    kill_process(pid, signal).is_ok()
+}
+
+/// The processes of runs that are being executed.
+fn commands(round: &Round<'_>) -> Vec<(i32, RunId)> {
+    let marks = round.arena.record.marks();
+    let began = marks.iter().filter(|mark| mark.what == Moment::Start);
+    // Its number may have been given to another process since.
+    let lives = |pid: i32, key: &str| is_alive(pid) && remains::launch_key(pid).as_deref() == Some(key);
+    began.filter(|mark| lives(mark.pid, &mark.key)).map(|mark| (mark.pid, mark.run)).collect()
 }
 
 async fn user_acts(round: &mut Round<'_>, act: UserAct, until: Instant) -> bool {

@@ -99,8 +99,8 @@ impl Plan {
     pub fn seeded(seed: u64) -> Self {
         let dice = &mut StdRng::seed_from_u64(seed);
         let crew = match dice.random_range(0..10) {
-            0..6 => Crew::One,
-            6..8 => Crew::Two,
+            0..5 => Crew::One,
+            5..7 => Crew::Two,
             _ => Crew::TwoOnOneState,
         };
         let mut runs: Vec<_> = (0..dice.random_range(6..=14)).map(|_| planned_run(dice)).collect();
@@ -108,6 +108,9 @@ impl Plan {
         let mut mishaps: Vec<_> = (0..dice.random_range(4..=12)).map(|_| planned_mishap(dice)).collect();
         if dice.random_bool(0.4) {
             mishaps.push(PlannedMishap { at: Duration::ZERO, lasts: SPAN, what: Mishap::Api(ApiFault::Errors(0.03)) });
+        }
+        if dice.random_bool(0.3) {
+            mishaps.extend(burst_of_kills(dice));
         }
         mishaps.extend(needed_cancellations(&runs, dice));
         mishaps.sort_by_key(|mishap| mishap.at);
@@ -218,6 +221,18 @@ fn planned_mishap(dice: &mut StdRng) -> PlannedMishap {
     let lasts = Duration::from_millis(dice.random_range(100..4000));
     let lasts = if what == Mishap::Api(ApiFault::Outage) && dice.random_bool(0.3) { LONG_OUTAGE } else { lasts };
     PlannedMishap { at: moment(dice), lasts, what }
+}
+
+/// A worker that is killed again and again before it has taken over everything.
+fn burst_of_kills(dice: &mut StdRng) -> Vec<PlannedMishap> {
+    let (mut at, pick) = (moment(dice), dice.random_range(0..2));
+    let mut kills = Vec::new();
+    for _ in 0..dice.random_range(3..8) {
+        at += Duration::from_millis(dice.random_range(50..600));
+        let what = Mishap::Worker { pick, strike: WorkerStrike::Kill };
+        kills.push(PlannedMishap { at, lasts: Duration::from_millis(20), what });
+    }
+    kills
 }
 
 /// What does not end by itself is cancelled at some moment, sometimes before it has begun.

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use worker_core::ids::RunId;
 
-/// The argument that makes the worker's program the supervisor of a run.
-const SUPERVISOR: &str = "supervise-run";
 const LAUNCH_MARKER: &str = "WORKER_LAUNCH_KEY=";
 /// Where control groups of version 2 are found, alone or beside version 1.
 const CGROUP_ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
@@ -34,38 +32,26 @@ impl Traces<'_> {
     }
 
     fn processes(&self) -> Vec<String> {
-        let pids = entries(Path::new("/proc")).filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok());
-        pids.filter_map(|pid| {
-            let proc = PathBuf::from(format!("/proc/{pid}"));
+        let found = pids().filter_map(|pid| {
             // A process may end while it is looked at; a zombie has neither of them.
             let words = command_line(pid)?;
-            let why = if std::fs::read_link(proc.join("cwd")).ok()? == self.folder {
+            let why = if std::fs::read_link(format!("/proc/{pid}/cwd")).ok()? == self.folder {
                 "works where runs do"
-            } else if self.is_of_run(pid) {
+            } else if launch_key(pid).is_some_and(|key| self.is_key(&key)) {
                 "has the marker of a run"
-            } else if words.iter().any(|word| word == SUPERVISOR) && self.has_file_in_state(&proc) {
-                "is a supervisor"
+            } else if words.iter().any(|word| self.is_key(word)) {
+                "is the supervisor of a run"
             } else {
                 return None;
             };
             Some(format!("process {pid} {why}: {}", words.join(" ")))
-        })
-        .collect()
-    }
-
-    fn is_of_run(&self, pid: i32) -> bool {
-        launch_key(pid).is_some_and(|key| self.is_key(&key))
+        });
+        found.collect()
     }
 
     /// Whether a name is that of an execution of one of the runs, or ends in it.
     fn is_key(&self, name: &str) -> bool {
         self.runs.iter().any(|run| name.contains(&run.to_string()))
-    }
-
-    fn has_file_in_state(&self, proc: &Path) -> bool {
-        let links = entries(&proc.join("fd")).chain([proc.join("cwd")]);
-        let mut targets = links.filter_map(|link| std::fs::read_link(link).ok());
-        targets.any(|target| self.states.iter().any(|state| target.starts_with(state)))
     }
 
     fn cgroups(&self) -> Vec<String> {
@@ -86,11 +72,18 @@ impl Traces<'_> {
     }
 }
 
-/// The supervisor of a run's command, while both live.
-pub(super) fn supervisor_of(command: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{command}/stat")).ok()?;
-    let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-    command_line(parent)?.iter().any(|word| word == SUPERVISOR).then_some(parent)
+/// The supervisors of runs: each has the launch key among its arguments.
+pub(super) fn supervisors(runs: &[RunId]) -> Vec<(i32, RunId)> {
+    let supervised = |pid| {
+        let words = command_line(pid)?;
+        let run = runs.iter().find(|run| words.iter().any(|word| word.starts_with(&run.to_string())))?;
+        Some((pid, *run))
+    };
+    pids().filter_map(supervised).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    entries(Path::new("/proc")).filter_map(|path| path.file_name()?.to_str()?.parse().ok())
 }
 
 /// The launch key in the environment of a process.

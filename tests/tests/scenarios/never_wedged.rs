@@ -70,7 +70,7 @@ async fn runs_beyond_the_rate_stay_scheduled_until_their_turn() {
     let daemon = pool.daemon().env("WORKER_ADMISSION_STARTS_PER_SECOND", "1").started().await;
     marks.count(1).await;
     assert_eq!(it.lab.history(runs[3]).await, ["Scheduled"], "a run that is held was claimed");
-    daemon.stderr.wait_for("due runs are left where they are", SOON).await;
+    daemon.stderr.wait_for("due runs have to wait", SOON).await;
     for run in runs {
         it.lab.reaches(run, StateType::Completed).await;
     }

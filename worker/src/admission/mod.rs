@@ -25,7 +25,8 @@ use starting::Starting;
 
 /// A look at the machine holds for so long. Short commands come and go within it.
 const FRESH: Duration = Duration::from_millis(100);
-/// A hold that is over sooner only paces the starts, and is not worth a word.
+/// Starts that are held for a moment are only paced, which is not worth a word; between two holds that are closer the machine
+/// was not relieved.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
 
 /// Decides for all pools of a daemon together. The default holds nothing.
@@ -52,6 +53,7 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     since: Instant,
+    last: Instant,
     said: bool,
 }
 
@@ -120,18 +122,20 @@ impl State {
     }
 
     fn holds(&mut self, hold: Hold, now: Instant) {
-        let held = self.held.get_or_insert(Held { since: now, said: false });
+        let held = self.held.get_or_insert(Held { since: now, last: now, said: false });
+        held.last = now;
         if !held.said && now.duration_since(held.since) >= WORTH_SAYING {
             held.said = true;
-            tracing::info!("due runs are left where they are for now: {hold}");
+            tracing::info!("due runs have to wait: {hold}");
         }
     }
 
     fn goes_on(&mut self, now: Instant) {
-        let Some(held) = self.held.take() else { return };
+        let Some(held) = self.held.filter(|held| now.duration_since(held.last) >= WORTH_SAYING) else { return };
+        self.held = None;
         if held.said {
-            let seconds = now.duration_since(held.since).as_secs();
-            tracing::info!("runs are started again, after {seconds} s");
+            let seconds = held.last.duration_since(held.since).as_secs();
+            tracing::info!("runs are started again without waiting, after {seconds} s");
         }
     }
 }
