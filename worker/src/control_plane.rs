@@ -12,7 +12,7 @@ use central_api_wire::deployment::Deployment;
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::{Flow, FlowRun, FlowRunUpdate, LabelsUpdate};
 use central_api_wire::log::LogLine;
-use central_api_wire::state::SetStateRequest;
+use central_api_wire::state::{SetStateRequest, State};
 use central_api_wire::work_pool::WorkPool;
 use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, RunId};
 
@@ -25,6 +25,8 @@ pub trait ControlPlane: fmt::Debug + Send + Sync + 'static {
     async fn flow(&self, id: FlowId) -> Result<Flow, ApiError>;
     /// A run as it is now; `None` if it was deleted.
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError>;
+    /// The states that a run has had, oldest first.
+    async fn states(&self, id: RunId) -> Result<Vec<State>, ApiError>;
     /// A pool; `None` if it was deleted.
     async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError>;
     /// A block with its secrets; `None` if there is none.
@@ -82,6 +84,10 @@ impl ControlPlane for RemoteControlPlane {
 
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
         found(self.client.flow_run(id).await)
+    }
+
+    async fn states(&self, id: RunId) -> Result<Vec<State>, ApiError> {
+        self.client.flow_run_states(id).await
     }
 
     async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError> {

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::liveness::Liveness;
 
 /// What is counted.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Counted {
     pub live: LiveRuns,
     /// The pools, by name.
     pub pools: Vec<(PoolIndex, String)>,
+    /// All loops.
+    pub liveness: Liveness,
 }
 
 /// Serves until told to stop.
@@ -48,6 +51,8 @@ fn render(counted: &Counted) -> String {
         .map(|(pool, name)| (format!("{{pool=\"{}\"}}", escaped(name)), counted.live.count(*pool).to_string()))
         .collect();
     metric("worker_runs_live", "gauge", "Runs that hold a slot.", &live);
+    let stalled = (String::new(), counted.liveness.stalled().len().to_string());
+    metric("worker_loops_stalled", "gauge", "Loops that hang.", &[stalled]);
     if let Some(bytes) = resident_bytes() {
         let sample = (String::new(), bytes.to_string());
         metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", &[sample]);
@@ -72,9 +77,11 @@ mod tests {
 
     #[test]
     fn pools_are_counted_and_odd_names_escaped() {
-        let counted = Counted { live: LiveRuns::default(), pools: vec![(PoolIndex(0), "a \"b\"".to_owned())] };
+        let pools = vec![(PoolIndex(0), "a \"b\"".to_owned())];
+        let counted = Counted { live: LiveRuns::default(), pools, liveness: Liveness::default() };
         let text = render(&counted);
         assert!(text.contains("worker_runs_live{pool=\"a \\\"b\\\"\"} 0\n"), "{text}");
+        assert!(text.contains("worker_loops_stalled 0\n"), "{text}");
         assert!(text.contains("process_resident_memory_bytes "), "{text}");
     }
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use central_api_wire::state::StateType;
 use rustix::process::Signal;
 use serde_json::{Map, json};
-use worker_tests::api::model::{CleanupProgress, CleanupRequest};
 use worker_tests::api::store::Tables;
 use worker_tests::harness::{DaemonSpec, Lab, SOON, process_template};
 
@@ -164,24 +163,6 @@ async fn a_server_without_a_channel_is_served_over_rest() {
     let _daemon = pool.daemon().started().await;
     it.requested("POST", &heartbeat_path(&pool.name), 3).await;
     it.lab.reaches(pool.run(pool.command("true").await).await, StateType::Completed).await;
-}
-
-#[tokio::test]
-async fn c031_the_process_kind_is_handed_no_clean_ups() {
-    let it = InMemory::start().await;
-    let pool = it.lab.pool().await;
-    let request = CleanupRequest {
-        kind: "cancelling_timeout_teardown.v1".to_owned(),
-        target: Map::new(),
-        data: Map::new(),
-        work_queue_id: None,
-    };
-    let message = it.store().enqueue_cleanup(&pool.name, request).unwrap();
-    let _daemon = pool.daemon().started().await;
-    it.channel_is_open(&pool.name).await;
-    it.polls(&pool.name, 3).await;
-    let cleanup = it.store().read(|tables| tables.cleanup(message).cloned()).unwrap();
-    assert_eq!((cleanup.delivery_count, cleanup.progress), (0, CleanupProgress::Queued));
 }
 
 pub(crate) async fn c036_started_and_stopped_events_name_worker_and_pool(lab: &Lab) {

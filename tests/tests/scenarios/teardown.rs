@@ -85,7 +85,7 @@ async fn c032_the_infrastructure_of_a_run_that_nobody_cancelled_in_time_is_stopp
 }
 
 #[tokio::test]
-async fn a_message_about_what_is_gone_is_done() {
+async fn c031_the_process_kind_takes_clean_ups_and_one_about_what_is_gone_is_done() {
     let it = InMemory::lending_once(Duration::from_secs(30)).await;
     let (pool, marks) = (it.lab.pool().await, Marks::new());
     let _daemon = pool.daemon().started().await;

@@ -21,18 +21,20 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::adoption::{Adoption, Common};
 use crate::console::{self, OutputSink};
 use crate::failpoint;
 use crate::journal::{self, Record};
 use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::liveness::Liveness;
 use crate::metrics::Counted;
 use crate::operator::{CORDONED, Course, Drain, PlannedPool, Reloading, Standing};
 use crate::plan::{DaemonPlan, ShutdownPlan};
 use crate::pool::pace;
 use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
 use crate::registry::{ProcessSettings, Registry, raise_open_files_limit};
-use crate::repair::Repair;
+use crate::repair::{self, Repair};
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
@@ -125,6 +127,9 @@ impl Daemon {
             cancellation: plan.cancellation,
             first_pass: watch::Sender::new(false),
             cordoned: watch::Sender::new(cordoned),
+            liveness: Liveness::default(),
+            admission: Admission::new(plan.admission, common.live.clone()),
+            serves: watch::Sender::new(plan.wait_for_api),
         };
         let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
         let plans: Vec<PlannedPool> = plan.pools.into_iter().enumerate().map(planned).collect();
@@ -170,8 +175,9 @@ impl Daemon {
     fn serve(&self, servers: Servers) {
         let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
         let pools = self.plans.iter().map(|pool| (pool.index, pool.plan.pool.clone()));
-        let counted = Counted { live: self.shared.common.live.clone(), pools: pools.collect() };
-        servers.serve(watched, counted, &self.loops, &self.stop);
+        let liveness = self.shared.liveness.clone();
+        let counted = Counted { live: self.shared.common.live.clone(), pools: pools.collect(), liveness };
+        servers.serve(watched, counted, &self.shared, &self.loops, &self.intake, &self.stop);
         self.loops.spawn(self.repair().run(self.stop.clone()));
     }
 
@@ -183,6 +189,7 @@ impl Daemon {
             adoption: Arc::clone(&self.adoption),
             grace: self.shutdown.borrow().grace,
             first_pass: self.shared.first_pass.clone(),
+            pulse: self.shared.liveness.pulse("repair", repair::INTERVAL),
         }
     }
 

@@ -36,6 +36,12 @@ pub(super) struct Shared {
     pub(super) first_pass: watch::Sender<bool>,
     /// Set while the operator lets nothing new be taken.
     pub(super) cordoned: watch::Sender<bool>,
+    /// All loops.
+    pub(super) liveness: Liveness,
+    /// Whether this machine can bear more runs.
+    pub(super) admission: Admission,
+    /// Set once a pool is served, or from the beginning if that may take its time.
+    pub(super) serves: watch::Sender<bool>,
 }
 
 pub(super) struct PoolWorker {
@@ -54,6 +60,7 @@ pub(super) struct PoolWorker {
     cordoned: watch::Receiver<bool>,
     liveness: Liveness,
     admission: Admission,
+    serves: watch::Sender<bool>,
 }
 
 impl PoolWorker {
@@ -92,8 +99,9 @@ impl PoolWorker {
             cancellation: shared.cancellation,
             first_pass: shared.first_pass.subscribe(),
             cordoned: shared.cordoned.subscribe(),
-            liveness: Liveness::default(),
-            admission: Admission::default(),
+            liveness: shared.liveness.clone(),
+            admission: shared.admission.clone(),
+            serves: shared.serves.clone(),
         }
     }
 
@@ -120,6 +128,7 @@ impl PoolWorker {
         loops.spawn(sync.run(stop.clone()));
         loops.spawn(poller.run(intake.clone()));
         self.spawn_observer(loops, stop);
+        self.serves.send_replace(true);
     }
 
     fn pulse(&self, of: &str, interval: Duration) -> Pulse {

@@ -4,8 +4,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::pool_worker::Shared;
 use crate::health::{self, Watched};
-use crate::liveness::Liveness;
+use crate::liveness::systemd::Systemd;
 use crate::metrics::{self, Counted};
 use crate::plan::DaemonPlan;
 use crate::start_error::StartError;
@@ -24,10 +25,23 @@ impl Servers {
         })
     }
 
-    /// Serves until `stop`.
-    pub(super) fn serve(self, watched: Vec<Watched>, counted: Counted, tasks: &TaskTracker, stop: &CancellationToken) {
+    /// Serves until `stop`, and tells systemd how the daemon is; `intake` ends when the stop begins.
+    pub(super) fn serve(
+        self,
+        watched: Vec<Watched>,
+        counted: Counted,
+        shared: &Shared,
+        tasks: &TaskTracker,
+        intake: &CancellationToken,
+        stop: &CancellationToken,
+    ) {
+        if Systemd::is_listening() {
+            let (liveness, live) = (shared.liveness.clone(), shared.common.live.clone());
+            let systemd = Systemd { liveness, live, serves: shared.serves.subscribe() };
+            tasks.spawn(systemd.run(intake.clone(), stop.clone()));
+        }
         if let Some(listener) = self.health {
-            tasks.spawn(health::serve(listener, watched, Liveness::default(), stop.clone()));
+            tasks.spawn(health::serve(listener, watched, shared.liveness.clone(), stop.clone()));
         }
         if let Some(listener) = self.metrics {
             tasks.spawn(metrics::serve(listener, counted, stop.clone()));

@@ -13,15 +13,19 @@ use std::time::Duration;
 use central_api_client::Client;
 use infra_contract::InfraPlugin;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
 use crate::live_runs::LiveRuns;
+use crate::liveness::Pulse;
 use crate::pool::pace;
 use crate::run::ErrorChain;
 
 /// Mean time between two passes.
-const INTERVAL: Duration = Duration::from_mins(1);
+pub const INTERVAL: Duration = Duration::from_mins(1);
+/// A pass that takes longer is begun anew: a backend that does not answer must not end the repairing of what others have.
+const LONGEST_PASS: Duration = Duration::from_mins(5);
 /// Polls wait this long for the first pass. An API that answers polls and not this one must not keep the worker idle.
 const FIRST_PASS: Duration = Duration::from_secs(10);
 
@@ -39,6 +43,8 @@ pub struct Repair {
     pub grace: Duration,
     /// Set once the first pass is over, or has had its time.
     pub first_pass: watch::Sender<bool>,
+    /// That the loop turns.
+    pub pulse: Pulse,
 }
 
 impl Repair {
@@ -49,7 +55,8 @@ impl Repair {
         tokio::pin!(first_pass);
         loop {
             let passed = {
-                let pass = self.pass();
+                let pass = timeout(LONGEST_PASS, self.pass());
+                let pass = self.pulse.during(LONGEST_PASS, pass);
                 tokio::pin!(pass);
                 loop {
                     tokio::select! {
@@ -62,18 +69,25 @@ impl Repair {
                 }
             };
             let pause = match passed {
-                Ok(()) => {
+                Ok(Ok(())) => {
                     failures = 0;
                     self.first_pass.send_replace(true);
                     pace::jittered(INTERVAL)
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     failures += 1;
                     tracing::debug!("runs could not be compared with the API: {}", ErrorChain(&error));
                     pace::after_failure(failures, INTERVAL, error.retry_after())
                 }
+                Err(_) => {
+                    failures += 1;
+                    tracing::warn!(
+                        "comparing runs with what is there took more than {LONGEST_PASS:?}; it is begun anew"
+                    );
+                    pace::after_failure(failures, INTERVAL, None)
+                }
             };
-            let pause = tokio::time::sleep(pause);
+            let pause = self.pulse.idle(tokio::time::sleep(pause));
             tokio::pin!(pause);
             loop {
                 tokio::select! {

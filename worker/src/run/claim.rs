@@ -12,8 +12,11 @@ use worker_core::ids::{DeploymentId, LaunchKey};
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, PATIENCE, leaves_open};
+use super::precedence::claimed_first;
 use super::proposal;
 
+/// A claim that took this long may have been one of two that the server accepted.
+const SLOW: Duration = Duration::from_millis(300);
 /// What a poll showed may not be so any more after this. The server lets a run that has failed or crashed be claimed like a
 /// scheduled one, so a claim on old news would execute it twice.
 const OLD_NEWS: Duration = Duration::from_secs(1);
@@ -73,6 +76,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
     let key = cx.offer.key;
     let request = proposal::pending(key);
     let give_up = Instant::now() + PATIENCE;
+    let begun = Instant::now();
     let mut perhaps_ours = false;
     loop {
         if (perhaps_ours || cx.offer.shown.elapsed() > OLD_NEWS) && !may_still_be_claimed(cx).await {
@@ -96,7 +100,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
             }
         };
         match judge(key, verdict) {
-            Judgement::Ours => return true,
+            Judgement::Ours => return begun.elapsed() < SLOW || is_first(cx).await,
             Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
             Judgement::NotOurs { why, cancelling } => {
                 refused(cx, format!("Aborted submission of flow run '{}': {why}", key.run));
@@ -105,6 +109,24 @@ async fn propose_pending(cx: &RunContext) -> bool {
                 }
                 return false;
             }
+        }
+    }
+}
+
+/// Whether nobody else's claim came before ours. Without a history there is only the server's word.
+async fn is_first(cx: &RunContext) -> bool {
+    match cx.api.states(cx.offer.key.run).await {
+        Ok(history) if !claimed_first(cx.offer.key, &history) => {
+            refused(
+                cx,
+                format!("Aborted submission of flow run '{}': another worker claimed it first", cx.offer.key.run),
+            );
+            false
+        }
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!("the run's history cannot be read: {}", ErrorChain(&error));
+            true
         }
     }
 }

@@ -10,6 +10,7 @@ mod hooks;
 mod launch;
 mod log;
 mod patience;
+mod precedence;
 mod prepare;
 mod proposal;
 mod recall;

@@ -2,6 +2,7 @@
 
 use central_api_wire::deployment::Deployment;
 use central_api_wire::flow_run::{Flow, FlowRun, FlowRunUpdate, FlowRunsFilterRequest, LabelsUpdate};
+use central_api_wire::state::State;
 use http::Method;
 use worker_core::ids::{DeploymentId, FlowId, RunId};
 
@@ -15,6 +16,14 @@ impl Client {
         let id = id.to_string();
         let call = self.call(CallKind::Read, Method::GET, "read a flow run", &["flow_runs", &id]);
         self.exchange(call, json).await
+    }
+
+    /// The states that a flow run has had, oldest first. [`CallKind::Read`]. `GET /flow_run_states/?flow_run_id={id}`.
+    pub async fn flow_run_states(&self, id: RunId) -> Result<Vec<State>, ApiError> {
+        let call = self.call(CallKind::Read, Method::GET, "read a flow run's states", &["flow_run_states", ""]);
+        let mut states: Vec<State> = self.exchange(call.query("flow_run_id", &id.to_string()), json).await?;
+        states.sort_by_key(|state| state.timestamp);
+        Ok(states)
     }
 
     /// A flow. [`CallKind::Read`]. `GET /flows/{id}`.

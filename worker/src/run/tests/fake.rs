@@ -126,6 +126,10 @@ impl ControlPlane for Fake {
         Ok(Some(serde_json::from_value(run).unwrap()))
     }
 
+    async fn states(&self, _: RunId) -> Result<Vec<State>, ApiError> {
+        Ok(Vec::new())
+    }
+
     async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError> {
         let pool = json!({"id": Uuid::from_u128(4), "name": name, "type": "scripted"});
         Ok(Some(serde_json::from_value(pool).unwrap()))
