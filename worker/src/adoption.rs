@@ -1,6 +1,7 @@
 //! Taking over runs that an earlier process left.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use camino::Utf8PathBuf;
@@ -81,6 +82,8 @@ pub struct Adoption {
     pub registry: Arc<Registry>,
     /// The pools that this daemon serves.
     pub pools: HashMap<String, (PoolIndex, Arc<RerunPolicy>)>,
+    /// Our own folder.
+    pub folder: Arc<StateFolder>,
     /// Where folders of other daemons are.
     pub state_dir: Utf8PathBuf,
     /// The API that they must belong to.
@@ -121,33 +124,32 @@ impl Adoption {
 
     /// Takes over what daemons of the same API left that did not come back.
     pub async fn adopt_left(&self) {
-        for folder in state_folder::take_left(&self.state_dir, &self.api_url) {
-            self.adopt_folder(&folder).await;
+        for left in state_folder::take_left(&self.folder, &self.state_dir, &self.api_url) {
+            if let Err(error) = self.adopt_folder(&left).await {
+                tracing::error!("what {} left cannot be taken over, and will be tried again: {error}", left.name());
+            }
         }
     }
 
-    /// Takes over the records of one folder that nobody holds. Each is in our own journal before it leaves the other.
-    pub async fn adopt_folder(&self, folder: &StateFolder) {
-        if !folder.path().join(journal::FILE).exists() {
-            return;
+    /// Takes over one folder that nobody holds: its marks and its records. Whenever this process dies meanwhile, nobody but
+    /// the next one in our folder goes on with it, so that no run has two daemons.
+    async fn adopt_folder(&self, left: &StateFolder) -> io::Result<()> {
+        if !left.path().join(journal::FILE).exists() {
+            return Ok(());
         }
-        let opened = match journal::open(folder.path()) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::error!("what another worker left cannot be taken over: {}", ErrorChain(&error));
-                return;
-            }
-        };
+        self.folder.begin_taking_over(left)?;
+        let opened = journal::open(left.path()).map_err(io::Error::other)?;
         for record in opened.records {
-            let key = record.run.key;
-            if let Err(error) = self.common.journal.persist(&record).await {
-                tracing::error!(run = %key.run, "a run cannot be taken over: {}", ErrorChain(&error));
+            let run = record.run.key.run;
+            if self.common.live.is_live(run) {
                 continue;
             }
-            tracing::info!(run = %key.run, "taken over from {}, whose worker did not come back", folder.name());
+            self.common.journal.persist(&record).await.map_err(io::Error::other)?;
+            tracing::info!(%run, "taken over from {}, whose worker did not come back", left.name());
             self.adopt(record);
-            opened.journal.forget(key);
         }
+        drop(opened.journal);
+        StateFolder::end_taking_over(left)
     }
 
     /// Takes over infrastructure that no record tells of, for a run that goes on.

@@ -5,12 +5,18 @@
 //! comes back finds its own. Folders further on that nobody holds were left by daemons that did not come back: what they
 //! knew is taken over.
 
+mod marks;
+
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use infra_contract::Owner;
 use url::Url;
+
+/// Names the folder to which the content of this one is being moved.
+const MOVED: &str = "moves-to";
 
 /// More daemons than these on one state directory are a mistake.
 const MOST: u32 = 256;
@@ -20,6 +26,7 @@ const MOST: u32 = 256;
 pub struct StateFolder {
     path: Utf8PathBuf,
     name: String,
+    owner: Owner,
     _lock: File,
 }
 
@@ -43,15 +50,69 @@ pub enum StateFolderError {
     },
 }
 
+impl StateFolderError {
+    /// A folder that was taken cannot be used after all.
+    pub fn unusable(folder: &StateFolder, source: io::Error) -> Self {
+        Self::Unusable { path: folder.path.clone(), source }
+    }
+}
+
 impl StateFolder {
     /// Where it is.
     pub fn path(&self) -> &Utf8Path {
         &self.path
     }
 
-    /// Its name, by which its runs are told from those of other daemons.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// By what the infrastructure of its daemon is told from that of others.
+    pub const fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Begins to take over another folder: from now on nobody else does, and this one answers for its marks.
+    ///
+    /// # Errors
+    /// It could not be written down; nothing is taken over.
+    pub fn begin_taking_over(&self, left: &Self) -> io::Result<()> {
+        write_whole(&left.path.join(MOVED), &self.name)?;
+        let known = marks::read(&self.path)?;
+        let taken: Vec<String> = marks::read(&left.path)?.into_iter().filter(|mark| !known.contains(mark)).collect();
+        marks::write(&self.path, known.iter().chain(&taken))?;
+        for mark in taken {
+            self.owner.take_over(mark);
+        }
+        Ok(())
+    }
+
+    /// Ends it: the other folder is empty, and the next daemon in it begins anew, under a mark of its own.
+    ///
+    /// # Errors
+    /// Something could not be removed; taking over is to be begun again.
+    pub fn end_taking_over(left: &Self) -> io::Result<()> {
+        for file in [crate::journal::FILE, marks::FILE, MOVED] {
+            match fs_err::remove_file(left.path.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers for its own mark alone from the next start on: nothing is left of what was taken over.
+    ///
+    /// # Errors
+    /// It could not be written down.
+    pub fn forget_what_was_taken_over(&self) -> io::Result<()> {
+        marks::write(&self.path, std::iter::once(&self.owner.mark().to_owned()))
+    }
+
+    /// The folder to which the content of this one is being moved.
+    fn moves_to(&self) -> Option<String> {
+        fs_err::read_to_string(self.path.join(MOVED)).ok()
     }
 
     /// Takes the folder if nobody holds it and it belongs to this API or to none.
@@ -75,11 +136,12 @@ impl StateFolder {
             Ok(known) if known == api => {}
             Ok(_) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs_err::write(&api_path, api).map_err(unusable(&api_path))?;
+                write_whole(&api_path, api).map_err(unusable(&api_path))?;
             }
             Err(source) => return Err(unusable(&api_path)(source)),
         }
-        Ok(Some(Self { path, name, _lock: lock }))
+        let owner = marks::owner(&path, &name).map_err(unusable(&path))?;
+        Ok(Some(Self { path, name, owner, _lock: lock }))
     }
 }
 
@@ -91,20 +153,24 @@ pub fn take(state_dir: &Utf8Path, api_url: &Url) -> Result<StateFolder, StateFol
     private_directory(state_dir).map_err(|source| StateFolderError::Unusable { path: state_dir.to_owned(), source })?;
     let api = without_credentials(api_url);
     for number in 1..=MOST {
-        if let Some(folder) = StateFolder::take(state_dir, number, &api)? {
+        // One that is being taken over is for whoever began it.
+        let free = StateFolder::take(state_dir, number, &api)?.filter(|folder| folder.moves_to().is_none());
+        if let Some(folder) = free {
             return Ok(folder);
         }
     }
     Err(StateFolderError::Full { path: state_dir.to_owned() })
 }
 
-/// Folders of this API that nobody holds any more.
-pub fn take_left(state_dir: &Utf8Path, api_url: &Url) -> Vec<StateFolder> {
+/// Folders of this API that nobody holds any more, for the daemon of a folder. One whose content another daemon began to take
+/// over is left to that one while it lives.
+pub fn take_left(own: &StateFolder, state_dir: &Utf8Path, api_url: &Url) -> Vec<StateFolder> {
     let api = without_credentials(api_url);
     let exists = |number: &u32| state_dir.join(format!("daemon-{number}")).exists();
     (1..=MOST)
         .take_while(exists)
         .filter_map(|number| StateFolder::take(state_dir, number, &api).ok().flatten())
+        .filter(|left| left.moves_to().is_none_or(|to| to == own.name || !is_held(&state_dir.join(to))))
         .collect()
 }
 
@@ -113,6 +179,19 @@ fn without_credentials(url: &Url) -> String {
     // A URL that takes no credentials has none.
     let _has_none = url.set_username("").and_then(|()| url.set_password(None));
     url.into()
+}
+
+fn is_held(folder: &Utf8Path) -> bool {
+    File::open(folder.join("lock")).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Writes a file whole or not at all, and not before it would survive a power cut.
+fn write_whole(path: &Utf8Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = fs_err::File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs_err::rename(&beside, path)
 }
 
 fn private_directory(path: &Utf8Path) -> io::Result<()> {
@@ -157,7 +236,7 @@ mod tests {
         let (second, third) = (take(&state_dir, &api).unwrap(), take(&state_dir, &api).unwrap());
         drop((first, third));
         let alone = take(&state_dir, &api).unwrap();
-        let left = || take_left(&state_dir, &api).iter().map(|folder| folder.name().to_owned()).collect::<Vec<_>>();
+        let left = || take_left(&alone, &state_dir, &api).iter().map(|folder| folder.name().to_owned()).collect::<Vec<_>>();
         assert_eq!((alone.name(), left()), ("daemon-1", vec!["daemon-3".to_owned()]));
         drop(second);
         assert_eq!(left(), ["daemon-2", "daemon-3"]);
@@ -174,6 +253,34 @@ mod tests {
         assert_eq!(back.name(), "daemon-1");
         let written = fs_err::read_to_string(back.path().join("api")).unwrap();
         assert!(!written.contains("secret"));
+    }
+
+    #[test]
+    fn a_mark_goes_with_the_records_and_the_next_daemon_in_the_folder_has_another() {
+        let (_kept, state_dir) = state_dir();
+        let api = url("http://127.0.0.1:4200/api");
+        let own = take(&state_dir, &api).unwrap();
+        let other = take(&state_dir, &api).unwrap();
+        let mark = other.owner().mark().to_owned();
+        drop(other);
+        let left = take_left(&own, &state_dir, &api).pop().unwrap();
+        own.begin_taking_over(&left).unwrap();
+        assert!(own.owner().answers_for(&mark));
+        drop(left);
+        let third = take(&state_dir, &api).unwrap();
+        assert_eq!(third.name(), "daemon-3", "a folder that is being taken over is for whoever began it");
+        assert!(take_left(&third, &state_dir, &api).is_empty());
+        let left = take_left(&own, &state_dir, &api).pop().unwrap();
+        own.begin_taking_over(&left).unwrap();
+        StateFolder::end_taking_over(&left).unwrap();
+        drop((left, own));
+        let (again, fresh) = (take(&state_dir, &api).unwrap(), take(&state_dir, &api).unwrap());
+        assert!(again.owner().answers_for(&mark), "a restart does not forget it");
+        assert_eq!(fresh.name(), "daemon-2");
+        assert!(!fresh.owner().answers_for(&mark));
+        again.forget_what_was_taken_over().unwrap();
+        drop(again);
+        assert!(!take(&state_dir, &api).unwrap().owner().answers_for(&mark));
     }
 
     #[test]

@@ -10,10 +10,12 @@
 pub mod conformance;
 mod error;
 mod event;
+mod owner;
 mod template;
 
 pub use error::{ErrorClass, InfraError};
 pub use event::{Found, InfraEvent, Killed, LogStream};
+pub use owner::Owner;
 pub use template::JobTemplate;
 
 use std::fmt;
@@ -148,6 +150,6 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// Removes what is left. Called after the end was reported. Idempotent.
     async fn cleanup(&self, handle: &Handle) -> Result<(), InfraError>;
 
-    /// Everything this worker identity has out there.
+    /// Everything out there that carries a mark which this worker answers for.
     async fn owned(&self) -> Result<Vec<Handle>, InfraError>;
 }

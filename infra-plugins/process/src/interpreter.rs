@@ -63,7 +63,7 @@ mod tests {
                 python: python.map(str::to_owned),
                 worker_environment,
                 runs_directory: "/nonexistent".into(),
-                owner: "tests".to_owned(),
+                owner: infra_contract::Owner::new("tests"),
                 supervisor: SupervisorProgram::new("/nonexistent"),
             };
             choose(&settings).map(Utf8PathBuf::into_string)

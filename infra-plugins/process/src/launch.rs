@@ -90,7 +90,7 @@ fn spec(
     Ok(LaunchSpec {
         release: RELEASE.to_owned(),
         key,
-        owner: settings.owner.clone(),
+        owner: settings.owner.mark().to_owned(),
         folder: folder.path().to_owned(),
         asked_at: u64::try_from(since_boot().as_millis()).unwrap_or_default(),
         open_files: open_files::given(),

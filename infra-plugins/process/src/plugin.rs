@@ -268,7 +268,7 @@ impl InfraPlugin for ProcessPlugin {
         let mut owned = Vec::new();
         for folder in fences::folders(directory).map_err(unusable)? {
             match folder.claim() {
-                Ok(Some(Claim::Supervisor(claimed))) if claimed.owner == self.settings.owner => {
+                Ok(Some(Claim::Supervisor(claimed))) if self.settings.owner.answers_for(&claimed.owner) => {
                     owned.push(adoption::handle_of(&folder, &claimed).await?);
                 }
                 Ok(_) => {}

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
+use infra_contract::Owner;
 
 /// The first argument with which the worker's program becomes a supervisor.
 pub const SUPERVISE_RUN: &str = "supervise-run";
@@ -21,8 +22,8 @@ pub struct ProcessSettings {
     pub worker_environment: BTreeMap<String, String>,
     /// Where the folders of runs are made. Created when needed.
     pub runs_directory: Utf8PathBuf,
-    /// Whose runs these are. Only those of the same owner are its to adopt, whoever else shares the directory.
-    pub owner: String,
+    /// Whose runs these are, whoever else shares the directory.
+    pub owner: Owner,
     /// What supervises a run.
     pub supervisor: SupervisorProgram,
 }

@@ -27,7 +27,7 @@ impl Orphan {
         let program = env!("CARGO_BIN_EXE_process-supervisor");
         let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let spec = json!({
-            "release": env!("CARGO_PKG_VERSION"), "key": key, "owner": bench.settings.owner, "folder": bench.folder(key), "asked_at": asked_at,
+            "release": env!("CARGO_PKG_VERSION"), "key": key, "owner": bench.settings.owner.mark(), "folder": bench.folder(key), "asked_at": asked_at,
             "program": "/bin/sleep", "arguments": ["600"], "environment": {}, "working_dir": "/",
             "streams_output": true, "python": [],
         });

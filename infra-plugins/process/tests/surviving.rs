@@ -88,7 +88,7 @@ async fn the_runs_of_another_owner_are_left_to_it() {
     let bench = Bench::new();
     let handle = bench.launch(&script_run("exec sleep 600")).await.unwrap();
     let mut settings = bench.settings.clone();
-    "somebody else".clone_into(&mut settings.owner);
+    settings.owner = infra_contract::Owner::new("somebody else");
     assert_eq!(infra_process::ProcessPlugin::new(settings).owned().await.unwrap(), []);
     bench.plugin.cleanup(&handle).await.unwrap();
 }

@@ -31,7 +31,7 @@ pub(super) async fn of(mut round: Round<'_>) -> Report {
     all_slots_are_free(&mut round).await;
     nothing_is_left(&mut round, &traces).await;
     for seat in &mut round.seats {
-        seat.tend().await;
+        seat.tend(round.plan.back_after).await;
         seat.stop(false, Duration::ZERO).await;
     }
     round.report.violations.extend(accounts::journalled(&traces.states));
@@ -44,7 +44,7 @@ async fn set_right(round: &mut Round<'_>) {
     }
     round.arena.proxy.clear();
     for seat in &mut round.seats {
-        seat.tend().await;
+        seat.tend(round.plan.back_after).await;
         seat.thaw();
         seat.return_now();
     }
@@ -54,7 +54,7 @@ async fn until_settled(round: &mut Round<'_>, deadline: Instant) {
     let mut open: Vec<_> = round.cases.clone();
     while let Some(case) = open.last() {
         for seat in &mut round.seats {
-            seat.tend().await;
+            seat.tend(round.plan.back_after).await;
         }
         let run = round.arena.lab.api.run(case.run).await;
         let state = run.as_ref().and_then(|run| run.state_type.as_ref());

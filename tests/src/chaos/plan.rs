@@ -92,6 +92,8 @@ pub struct Plan {
     pub(super) failpoints: Vec<Option<(&'static str, u32)>>,
     /// Whether the round goes on until the failpoints were reached.
     pub(super) waits_for_failpoints: bool,
+    /// How long a worker stays away that has killed itself.
+    pub(super) back_after: Duration,
 }
 
 impl Plan {
@@ -118,7 +120,7 @@ impl Plan {
             .map(|_| dice.random_bool(0.3).then(|| (*FAILPOINTS.choose(dice).unwrap_or(&""), dice.random_range(1..=4))))
             .collect();
         let limit = *[2, 3, 5].choose(dice).unwrap_or(&2);
-        Self { seed, crew, limit, runs, mishaps, failpoints, waits_for_failpoints: false }
+        Self { seed, crew, limit, runs, mishaps, failpoints, waits_for_failpoints: false, back_after: BACK_AFTER }
     }
 
     /// A round in which the worker kills itself the `nth` time it reaches a point.
@@ -130,10 +132,28 @@ impl Plan {
             run(Job::LeavesChildren, 0.6),
             run(Job::Fails, 0.3),
         ];
-        let at = Duration::from_millis(1500);
-        let mishaps = vec![PlannedMishap { at, lasts: Duration::ZERO, what: Mishap::User(UserAct::Cancel(1)) }];
-        let failpoints = vec![Some((point, nth))];
-        Self { seed: 0, crew: Crew::One, limit: 4, runs, mishaps, failpoints, waits_for_failpoints: true }
+        Self::around_failpoint(point, nth, runs, 1)
+    }
+
+    /// A round in which the worker kills itself at a point with its only run, which is cancelled while it is away if it
+    /// comes there before.
+    pub fn with_cancellation_at(point: &'static str) -> Self {
+        let run = PlannedRun { at: Duration::ZERO, job: Job::IgnoresSigterm, seconds: 0.0, place: Place::Main };
+        Self { back_after: CANCEL_AT * 2, ..Self::around_failpoint(point, 1, vec![run], 0) }
+    }
+
+    fn around_failpoint(point: &'static str, nth: u32, runs: Vec<PlannedRun>, cancelled: usize) -> Self {
+        let what = Mishap::User(UserAct::Cancel(cancelled));
+        Self {
+            seed: 0,
+            crew: Crew::One,
+            limit: 4,
+            runs,
+            mishaps: vec![PlannedMishap { at: CANCEL_AT, lasts: Duration::ZERO, what }],
+            failpoints: vec![Some((point, nth))],
+            waits_for_failpoints: true,
+            back_after: BACK_AFTER,
+        }
     }
 
     /// A round in which the disk with the state is full again and again.
@@ -161,6 +181,10 @@ impl Plan {
     }
 }
 
+/// How long a worker stays away that has killed itself.
+const BACK_AFTER: Duration = Duration::from_millis(300);
+/// When a run is cancelled in a round with a failpoint: by then the worker has started.
+const CANCEL_AT: Duration = Duration::from_millis(1500);
 /// How long runs are made and things go wrong.
 const SPAN: Duration = Duration::from_secs(8);
 /// Forty polls: what ten minutes are to a worker with settings as users have them.

@@ -89,7 +89,7 @@ impl Round<'_> {
             }
             self.undo_what_is_over().await;
             for seat in &mut self.seats {
-                seat.tend().await;
+                seat.tend(self.plan.back_after).await;
             }
             let all_happened = runs.peek().is_none() && mishaps.peek().is_none() && self.to_undo.is_empty();
             if all_happened && !self.waits_for_failpoint(now) {

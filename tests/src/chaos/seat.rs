@@ -12,8 +12,6 @@ use crate::harness::{Daemon, DaemonSpec, Output, kill_offspring_of};
 
 /// How long a stop may take that leaves the runs running.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
-/// How long a worker stays away that has killed itself.
-const BACK_AFTER: Duration = Duration::from_millis(300);
 
 /// A worker, through all of its processes.
 #[derive(Debug)]
@@ -82,8 +80,9 @@ impl Seat {
         self.failpoint.is_some()
     }
 
-    /// Sees what became of it, and starts it again when its time has come.
-    pub(super) async fn tend(&mut self) {
+    /// Sees what became of it, and starts it again when its time has come. One that has killed itself stays away for
+    /// `back_after`.
+    pub(super) async fn tend(&mut self, back_after: Duration) {
         let ended = match &mut self.occupant {
             Occupant::Works(daemon) => daemon.status(),
             Occupant::Away { back, .. } if *back <= Instant::now() => {
@@ -98,7 +97,7 @@ impl Seat {
         } else {
             self.violations.push(format!("worker {} ended by itself: {status}", self.name));
         }
-        self.away(BACK_AFTER).await;
+        self.away(back_after).await;
     }
 
     fn back(&mut self) {

@@ -6,8 +6,7 @@ use worker_tests::harness::workspace_root;
 async fn is_survived(point: &'static str) {
     assert!(FAILPOINTS.contains(&point));
     // The first time there is nothing else; the third time other runs are on their way.
-    for nth in [1, 3] {
-        let plan = Plan::with_failpoint(point, nth);
+    for plan in [Plan::with_failpoint(point, 1), Plan::with_failpoint(point, 3), Plan::with_cancellation_at(point)] {
         let report = play(&Arena::in_memory(0).await, &plan).await;
         report.expect_no_violation(&plan);
         assert_eq!(report.kills, 1);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failpoints;
+mod late_claim;
 mod real_server;
 mod rounds;
 mod small_disk;

@@ -18,7 +18,7 @@ macro_rules! seeds {
 
 seeds![
     round_1: 1,
-    round_2: 2,
-    round_3: 3,
-    round_4: 4,
+    round_1010: 1010,
+    round_1012: 1012,
+    round_1019: 1019,
 ];

@@ -11,6 +11,7 @@ use worker_core::rerun::{RerunCause, RerunPolicy};
 
 use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan};
 use crate::registry::{ProcessSettings, SupervisorProgram};
+use infra_contract::Owner;
 use crate::run::RunSettings;
 
 /// Works out the plan. Reads the base job template files, nothing else.
@@ -27,7 +28,7 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             python: worker.process.python.clone(),
             worker_environment: variables.clone(),
             runs_directory: runs.clone(),
-            owner: String::new(),
+            owner: Owner::new("nobody"),
             supervisor: SupervisorProgram::beside_this_program("worker-supervisor"),
         },
         run_settings: RunSettings {

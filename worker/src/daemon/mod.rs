@@ -38,7 +38,7 @@ use crate::repair::{self, Repair};
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
-use crate::state_folder::{self, StateFolder};
+use crate::state_folder::{self, StateFolder, StateFolderError};
 use crate::timeline::Timelines;
 use pool_worker::{PoolWorker, Shared, watched};
 use servers::Servers;
@@ -103,11 +103,15 @@ type Opened = (PlannedPool, Result<Opening, PreflightError>);
 impl Daemon {
     fn new(plan: DaemonPlan) -> Result<(Self, Vec<Record>), StartError> {
         let api_url = plan.client.api_url.clone();
-        let folder = state_folder::take(&plan.state_dir, &api_url)?;
-        let journal::Opened { journal, records, .. } = journal::open(folder.path())?;
+        let folder = Arc::new(state_folder::take(&plan.state_dir, &api_url)?);
+        let journal::Opened { journal, records, moved_aside } = journal::open(folder.path())?;
+        // Of what was taken over only a record tells, or, where those were lost, the infrastructure.
+        if records.is_empty() && moved_aside.is_none() {
+            folder.forget_what_was_taken_over().map_err(|source| StateFolderError::unusable(&folder, source))?;
+        }
         let client = Client::new(plan.client)?;
         let delivery_stop = CancellationToken::new();
-        let [log_spool, event_spool] = spools(&folder, &state_folder::take_left(&plan.state_dir, &api_url));
+        let [log_spool, event_spool] = spools(&folder, &state_folder::take_left(&folder, &plan.state_dir, &api_url));
         let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone(), Some(log_spool));
         let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone(), Some(event_spool));
         let common = Common {
@@ -133,13 +137,14 @@ impl Daemon {
         };
         let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
         let plans: Vec<PlannedPool> = plan.pools.into_iter().enumerate().map(planned).collect();
-        let process = ProcessSettings { owner: folder.name().to_owned(), ..plan.process };
+        let process = ProcessSettings { owner: folder.owner().clone(), ..plan.process };
         let registry = Arc::new(Registry::new(process));
         let place = |pool: &PlannedPool| (pool.plan.pool.clone(), (pool.index, Arc::new(pool.plan.rerun.clone())));
         let adoption = Arc::new(Adoption {
             common,
             registry: Arc::clone(&registry),
             pools: plans.iter().map(place).collect(),
+            folder: Arc::clone(&folder),
             state_dir: plan.state_dir,
             api_url,
         });
@@ -147,7 +152,7 @@ impl Daemon {
             plans,
             registry,
             shared,
-            folder: Arc::new(folder),
+            folder: Arc::clone(&folder),
             adoption,
             intake: CancellationToken::new(),
             shutdown: watch::Sender::new(plan.shutdown),

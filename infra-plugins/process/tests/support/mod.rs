@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
-use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream};
+use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner};
 use infra_process::{ProcessPlugin, ProcessSettings, SupervisorProgram};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
@@ -57,7 +57,7 @@ impl Bench {
         worker_environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let runs_directory = Utf8PathBuf::from_path_buf(directory.0.path().join("runs")).unwrap();
         let supervisor = SupervisorProgram::new(env!("CARGO_BIN_EXE_process-supervisor"));
-        let owner = "tests".to_owned();
+        let owner = Owner::new("tests");
         let settings = ProcessSettings { python: None, worker_environment, runs_directory, owner, supervisor };
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, directory }
     }
