@@ -1,6 +1,6 @@
 //! Places at which a test has the daemon killed, to prove that it can die there.
 //!
-//! In a build for release there are none: [`reach`] does nothing and is compiled away. In a debug build the variable
+//! In a build for release there are none, and nothing is left of them. In a debug build the variable
 //! `WORKER_FAILPOINT`, `<name>` or `<name>:<n>`, has the process kill itself with SIGKILL when it reaches the point of that
 //! name for the nth time.
 

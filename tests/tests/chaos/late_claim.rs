@@ -5,7 +5,7 @@ use std::time::Duration;
 use central_api_wire::state::StateType;
 use http::Method;
 use url::Url;
-use worker_tests::api::TestApi;
+use worker_tests::api::{ApiOptions, TestApi};
 use worker_tests::faults::{Fault, FaultProxy, Rule};
 use worker_tests::harness::{Lab, SOON};
 
@@ -15,7 +15,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(4);
 /// The server takes Pending for a run that has failed: it could be the begin of a new try.
 #[tokio::test]
 async fn a_claim_that_arrives_after_the_end_of_the_run_starts_nothing() {
-    let api = TestApi::start(Default::default()).await.unwrap();
+    let api = TestApi::start(ApiOptions::default()).await.unwrap();
     let lab = Lab::new(api.url().as_str());
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("record");

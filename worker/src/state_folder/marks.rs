@@ -35,6 +35,6 @@ pub(super) fn read(folder: &Utf8Path) -> io::Result<Vec<String>> {
 }
 
 pub(super) fn write<'m>(folder: &Utf8Path, marks: impl Iterator<Item = &'m String>) -> io::Result<()> {
-    let text: String = marks.map(|mark| format!("{mark}\n")).collect();
-    write_whole(&folder.join(FILE), &text)
+    let lines: Vec<&str> = marks.map(String::as_str).chain([""]).collect();
+    write_whole(&folder.join(FILE), &lines.join("\n"))
 }
