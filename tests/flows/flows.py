@@ -1,6 +1,7 @@
 """Flows that end in each of the ways in which a flow can end."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -41,13 +42,21 @@ def calls_sys_exit():
 
 def note(what: str):
     def hook(flow, flow_run, state):
-        Path(os.environ["NOTES"], f"{what}-{flow_run.id}").write_text(state.name)
+        with Path(os.environ["NOTES"], f"{what}-{flow_run.id}").open("a") as notes:
+            notes.write(f"{state.name}\n")
 
     return hook
 
 
 @flow(on_cancellation=[note("cancelled")], on_crashed=[note("crashed")])
 def sleeps():
+    Path(os.environ["NOTES"], "sleeping").touch()
+    time.sleep(600)
+
+
+@flow(on_cancellation=[note("cancelled")], on_crashed=[note("crashed")])
+def hangs():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(os.environ["NOTES"], "sleeping").touch()
     time.sleep(600)
 

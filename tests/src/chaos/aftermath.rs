@@ -14,8 +14,8 @@ use crate::harness::SOON;
 /// How long the runs of a round may take to settle beyond what the API takes: the back-off of a report is at most half
 /// a minute, and the longest runs take some seconds.
 const SETTLES_WITHIN: Duration = Duration::from_secs(40);
-/// How long leftovers may stay after the last run is settled.
-const CLEAN_WITHIN: Duration = Duration::from_secs(15);
+/// How long leftovers may stay after the last run is settled: the mark of a launch that was given up stays for ten seconds.
+const CLEAN_WITHIN: Duration = Duration::from_secs(20);
 /// Time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 

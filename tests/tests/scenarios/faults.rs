@@ -17,25 +17,25 @@ use crate::in_memory::{InMemory, channel_path, heartbeat_path, poll_path};
 use crate::marks::Marks;
 
 /// A proxy between a worker and its API.
-struct Between {
-    proxy: FaultProxy,
+pub(crate) struct Between {
+    pub(crate) proxy: FaultProxy,
 }
 
 impl Between {
-    async fn new(lab: &Lab) -> Self {
+    pub(crate) async fn new(lab: &Lab) -> Self {
         Self { proxy: FaultProxy::start(&Url::parse(lab.api.api_url()).unwrap(), 1).await.unwrap() }
     }
 
     /// `worker start` for a pool, through the proxy.
-    fn daemon(&self, pool: &LabPool) -> DaemonSpec {
+    pub(crate) fn daemon(&self, pool: &LabPool) -> DaemonSpec {
         pool.daemon().env("PREFECT_API_URL", self.proxy.url().as_str()).env("PREFECT_API_REQUEST_TIMEOUT", "1")
     }
 
-    fn add(&self, rule: Rule) -> RuleId {
+    pub(crate) fn add(&self, rule: Rule) -> RuleId {
         self.proxy.add(rule)
     }
 
-    async fn acted(&self, rule: RuleId, times: u64) {
+    pub(crate) async fn acted(&self, rule: RuleId, times: u64) {
         self.proxy.acted(rule, times, SOON).await.unwrap();
     }
 }

@@ -22,6 +22,7 @@ macro_rules! on_test_api {
 mod bad_input;
 mod cancellation;
 mod cli;
+mod crash_proof;
 mod faults;
 mod in_memory;
 mod lifecycle;

@@ -95,6 +95,13 @@ async fn flows_that_are_stopped() {
 }
 
 #[tokio::test]
+async fn flows_without_their_worker() {
+    let server = PrefectServer::start().await;
+    sdk::stubborn_flows(&server).await;
+    sdk::a_flow_whose_worker_was_killed_is_cancelled_by_the_next(&server).await;
+}
+
+#[tokio::test]
 async fn many_flows_at_once() {
     sdk::many_flows_at_once(&PrefectServer::start().await).await;
 }

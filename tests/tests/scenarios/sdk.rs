@@ -5,6 +5,7 @@ use std::path::Path;
 
 use central_api_wire::state::{State, StateType};
 use jiff::{SignedDuration, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use worker_core::ids::{DeploymentId, RunId};
 use worker_tests::harness::{
@@ -15,7 +16,8 @@ use worker_tests::lane;
 
 use crate::marks::Marks;
 
-const FLOWS: &[&str] = &["succeeds", "with_tasks", "fails", "exits_hard", "calls_sys_exit", "sleeps", "suspends"];
+const FLOWS: &[&str] =
+    &["succeeds", "with_tasks", "fails", "exits_hard", "calls_sys_exit", "sleeps", "hangs", "suspends"];
 
 /// A server with deployed flows and a worker for them.
 struct Flows {
@@ -29,11 +31,16 @@ struct Flows {
 
 impl Flows {
     async fn on(server: &PrefectServer) -> Self {
+        Self::with_grace(server, "30").await
+    }
+
+    /// The seconds that a flow has to end when it is cancelled.
+    async fn with_grace(server: &PrefectServer, seconds: &str) -> Self {
         let lab = Lab::on_server(server.rest.api_url());
         let (pool, sdk, notes) = (lab.pool().await, Sdk::new(lab.api.api_url()), Marks::new());
         let folder = workspace_root().join("tests/flows");
         let deployments = sdk.deploy(text(&folder), &pool.name, variables(&notes), FLOWS).await;
-        let daemon = pool.daemon().with_python().env("WORKER_PROCESS_KILL_GRACE_SECONDS", "30").started().await;
+        let daemon = pool.daemon().with_python().env("WORKER_PROCESS_KILL_GRACE_SECONDS", seconds).started().await;
         Self { lab, pool, sdk, notes, deployments, daemon }
     }
 
@@ -50,10 +57,27 @@ impl Flows {
     }
 
     async fn sleeping(&self) -> RunId {
-        let run = self.run("sleeps").await;
+        self.started("sleeps").await
+    }
+
+    /// A run of a flow that says when it has started, and does not end.
+    async fn started(&self, flow: &str) -> RunId {
+        let run = self.run(flow).await;
         until(PATIENT, "the flow to sleep", async || self.notes.path("sleeping").exists().then_some(())).await;
         fs_err::remove_file(self.notes.path("sleeping")).unwrap();
         run
+    }
+
+    /// How often hooks of a kind ran for a run.
+    fn hooks(&self, kind: &str, run: RunId) -> usize {
+        fs_err::read_to_string(self.notes.path(&format!("{kind}-{run}"))).map_or(0, |noted| noted.lines().count())
+    }
+
+    /// Waits until hooks of a kind have run.
+    async fn hooked(&self, kind: &str, run: RunId) {
+        let what = format!("the {kind} hooks of run {run}");
+        until(PATIENT, what, async || (self.hooks(kind, run) > 0).then_some(())).await;
+        self.lab.executed(run).await;
     }
 
     /// Waits until no process of any run is left.
@@ -153,8 +177,51 @@ async fn c122_a_cancelled_flow_runs_its_hooks_and_never_crashes(flows: &Flows) {
     flows.all_processes_gone().await;
     let history = flows.lab.history(run).await;
     assert!(!history.contains(&"Crashed".to_owned()), "{history:?}");
-    assert!(flows.notes.path(&format!("cancelled-{run}")).exists(), "on_cancellation did not run");
-    assert!(!flows.notes.path(&format!("crashed-{run}")).exists(), "on_crashed ran");
+    assert_eq!((flows.hooks("cancelled", run), flows.hooks("crashed", run)), (1, 0));
+}
+
+/// The engine is gone before it can do anything: its hooks are run beside it, once the state is settled.
+async fn the_crash_hooks_of_a_flow_that_was_killed_run_once(flows: &Flows) {
+    let run = flows.sleeping().await;
+    let pid = flows.lab.until("the pid", async || flows.lab.run(run).await.infrastructure_pid).await;
+    let pid = pid.parse().ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let state = flows.lab.reaches(run, StateType::Crashed).await;
+    assert!(state.message.unwrap().starts_with("Process exited with status code: -9."));
+    flows.hooked("crashed", run).await;
+    flows.all_processes_gone().await;
+    assert_eq!((flows.hooks("crashed", run), flows.hooks("cancelled", run)), (1, 0));
+}
+
+/// The engine acknowledges the cancellation, and the flow's own code does not let it come to its hooks.
+async fn the_cancellation_hooks_of_a_flow_that_hangs_run_once(flows: &Flows) {
+    let run = flows.started("hangs").await;
+    flows.lab.cancel(run).await;
+    flows.lab.reaches(run, StateType::Cancelled).await;
+    flows.hooked("cancelled", run).await;
+    flows.all_processes_gone().await;
+    assert_eq!((flows.hooks("cancelled", run), flows.hooks("crashed", run)), (1, 0));
+    let history = flows.lab.history(run).await;
+    assert_eq!(history.iter().filter(|name| *name == "Cancelled").count(), 1, "{history:?}");
+}
+
+/// The control session is the supervisor's, so the engine is still told of a cancellation by a worker that never saw it
+/// connect.
+pub(crate) async fn a_flow_whose_worker_was_killed_is_cancelled_by_the_next(server: &PrefectServer) {
+    let mut flows = Flows::on(server).await;
+    let run = flows.sleeping().await;
+    flows.lab.until("the pid", async || flows.lab.run(run).await.infrastructure_pid).await;
+    let spec = flows.pool.daemon().with_python();
+    let next = spec.spawn_in(flows.daemon.kill().await);
+    next.stdout.wait_for(" started!", PATIENT).await;
+    flows.daemon = next;
+    flows.lab.cancel(run).await;
+    flows.lab.reaches(run, StateType::Cancelled).await;
+    flows.hooked("cancelled", run).await;
+    flows.all_processes_gone().await;
+    assert_eq!((flows.hooks("cancelled", run), flows.hooks("crashed", run)), (1, 0));
+    let history = flows.lab.history(run).await;
+    assert!(!history.contains(&"Crashed".to_owned()), "{history:?}");
 }
 
 async fn cancelling_from_prefects_command_line_leaves_no_process(flows: &Flows) {
@@ -202,8 +269,15 @@ pub(crate) async fn stopped_flows(server: &PrefectServer) {
             c122_a_cancelled_flow_runs_its_hooks_and_never_crashes,
             cancelling_from_prefects_command_line_leaves_no_process,
             a_suspended_flow_is_resumed,
+            the_crash_hooks_of_a_flow_that_was_killed_run_once,
         ]
     );
+}
+
+/// Flows that have to be killed.
+pub(crate) async fn stubborn_flows(server: &PrefectServer) {
+    let flows = &Flows::with_grace(server, "2").await;
+    lane!(flows, [the_cancellation_hooks_of_a_flow_that_hangs_run_once]);
 }
 
 /// Many runs at once of the example deployments all end as they should.

@@ -68,6 +68,10 @@ async fn pull_here(
     pull: &NativePull,
 ) -> Result<Code, CodeError> {
     let checkout = checkout(cx);
+    if cx.is_resumed {
+        // An earlier process may have left a part of it.
+        remove(cx).await;
+    }
     fs_err::tokio::create_dir_all(&checkout)
         .await
         .map_err(|source| CodeError::Directory { directory: checkout.clone(), source })?;
