@@ -236,7 +236,8 @@ mod tests {
         let (second, third) = (take(&state_dir, &api).unwrap(), take(&state_dir, &api).unwrap());
         drop((first, third));
         let alone = take(&state_dir, &api).unwrap();
-        let left = || take_left(&alone, &state_dir, &api).iter().map(|folder| folder.name().to_owned()).collect::<Vec<_>>();
+        let left =
+            || take_left(&alone, &state_dir, &api).iter().map(|folder| folder.name().to_owned()).collect::<Vec<_>>();
         assert_eq!((alone.name(), left()), ("daemon-1", vec!["daemon-3".to_owned()]));
         drop(second);
         assert_eq!(left(), ["daemon-2", "daemon-3"]);

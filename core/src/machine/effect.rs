@@ -10,8 +10,8 @@ use crate::handle::Handle;
 pub enum Effect {
     /// Check that the deployment still exists and propose Pending. Answers `Claimed` or `Refused`.
     Claim,
-    /// Ask the API whether a run that an earlier process had claimed, or was about to, is ours. Answers `Claimed`, `Refused`
-    /// or `Stop`.
+    /// Ask the API whether a run that an earlier process had claimed, or was about to, is ours. Answers `Claimed`,
+    /// `Refused`, `FoundCancelled` or `SubmitFailed`.
     Recall,
     /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared` or `SubmitFailed`.
     Prepare,

@@ -13,6 +13,8 @@ pub enum Input {
     Claimed,
     /// The server, or the disappearance of the run or its deployment, says that this run is not for us.
     Refused,
+    /// A run that was read back is ours, was not started, and is being cancelled.
+    FoundCancelled,
     /// Configuration and plan are ready.
     Prepared(ReportState),
     /// The API knows that the launch is near.

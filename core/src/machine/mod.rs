@@ -160,7 +160,10 @@ impl Run {
                 Self { report_state, ..self }.enter(P::Announcing, vec![Effect::Announce])
             }
             (P::Announcing, Input::Announced) => self.enter(P::Launching, vec![Effect::Persist, Effect::Launch]),
-            (P::Preparing | P::Announcing | P::Launching, Input::SubmitFailed(why)) => {
+            (P::Claiming | P::Preparing | P::Announcing, Input::FoundCancelled) => {
+                self.end(Outcome::unlaunched(StopReason::Cancelled), None)
+            }
+            (P::Claiming | P::Preparing | P::Announcing | P::Launching, Input::SubmitFailed(why)) => {
                 let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::Submit(why)), Outcome::unlaunched);
                 self.end(outcome, None)
             }

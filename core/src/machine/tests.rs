@@ -40,6 +40,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
         Just(Input::Claimed),
         Just(Input::Refused),
+        Just(Input::FoundCancelled),
         Just(Input::Prepared(ReportState::Engine)),
         Just(Input::Prepared(ReportState::Worker)),
         Just(Input::Announced),
@@ -244,8 +245,12 @@ fn a_claim_is_on_disk_before_it_is_made_and_asked_about_after_a_restart() {
         assert_eq!(effects.last(), Some(&Effect::Prepare));
         assert_eq!(run.clone().step(Input::Refused).1, [Effect::Forget]);
     }
-    let (cancelled, _) = at(Phase::Preparing).step(Input::Stop(StopReason::Cancelled));
-    assert_eq!(cancelled.phase, Phase::Reporting(Outcome::Cancelled(None), None));
+    for phase in [Phase::Claiming, Phase::Preparing] {
+        let (cancelled, _) = at(phase.clone()).step(Input::FoundCancelled);
+        assert_eq!(cancelled.phase, Phase::Reporting(Outcome::Cancelled(None), None));
+        let (lost, _) = at(phase).step(Input::SubmitFailed("its pool is gone".to_owned()));
+        assert!(matches!(lost.phase, Phase::Reporting(Outcome::Crashed(_), None)));
+    }
 }
 
 #[test]

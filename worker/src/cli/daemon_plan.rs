@@ -11,8 +11,8 @@ use worker_core::rerun::{RerunCause, RerunPolicy};
 
 use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan};
 use crate::registry::{ProcessSettings, SupervisorProgram};
-use infra_contract::Owner;
 use crate::run::RunSettings;
+use infra_contract::Owner;
 
 /// Works out the plan. Reads the base job template files, nothing else.
 ///

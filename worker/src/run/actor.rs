@@ -13,7 +13,7 @@ use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use worker_core::machine::{Effect, Input, Outcome, Phase, Run, StopReason};
+use worker_core::machine::{Effect, Input, Outcome, Phase, Run};
 use worker_core::spec::{Plan, ReportState};
 
 use super::context::{Offer, RunContext};
@@ -332,7 +332,7 @@ async fn recalled(cx: &RunContext) -> Answer {
             }
         }
         Recalled::NotOurs => Answer::Input(Input::Refused),
-        Recalled::Cancelled => Answer::Input(Input::Stop(StopReason::Cancelled)),
+        Recalled::Cancelled => Answer::Input(Input::FoundCancelled),
         Recalled::Lost(why) => Answer::Input(Input::SubmitFailed(why)),
     }
 }

@@ -9,11 +9,12 @@ use central_api_wire::state::StateType;
 use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
 
+use super::cancelled;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, PATIENCE, leaves_open};
-use super::precedence::claimed_first;
 use super::proposal;
+use super::standing::{Precedence, precedence, was_claimed};
 
 /// A claim that took this long may have been one of two that the server accepted.
 const SLOW: Duration = Duration::from_millis(300);
@@ -62,10 +63,7 @@ async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
         .error(format!("Deployment {deployment} no longer exists. Flow run {run} will not be submitted for execution"));
     cx.api.flush_logs(run).await;
     let message = format!("Deployment {deployment} no longer exists, cancelled run.");
-    let request = proposal::cancelled(run, None, message);
-    if let Err(error) = cx.api.propose(run, &request, CallKind::Claim).await {
-        tracing::warn!("the run could not be cancelled: {}", ErrorChain(&error));
-    }
+    cancelled::settle(cx, &message).await;
 }
 
 /// Proposes Pending until there is a verdict.
@@ -113,22 +111,30 @@ async fn propose_pending(cx: &RunContext) -> bool {
     }
 }
 
-/// Whether nobody else's claim came before ours. Without a history there is only the server's word.
+/// Whether nobody else's claim came before ours. Without a history there is only the server's word. A run that was over when
+/// our claim took effect gets the state back that it had.
 async fn is_first(cx: &RunContext) -> bool {
-    match cx.api.states(cx.offer.key.run).await {
-        Ok(history) if !claimed_first(cx.offer.key, &history) => {
-            refused(
-                cx,
-                format!("Aborted submission of flow run '{}': another worker claimed it first", cx.offer.key.run),
-            );
-            false
-        }
-        Ok(_) => true,
+    let key = cx.offer.key;
+    let history = match cx.api.states(key.run).await {
+        Ok(history) => history,
         Err(error) => {
             tracing::debug!("the run's history cannot be read: {}", ErrorChain(&error));
-            true
+            return true;
         }
-    }
+    };
+    let taken = match precedence(key, &history) {
+        Precedence::First => return true,
+        Precedence::Second => "another worker claimed it first".to_owned(),
+        Precedence::TooLate(state) => {
+            let request = proposal::restored(key.run, &state);
+            if let Err(error) = cx.api.propose(key.run, &request, CallKind::Report).await {
+                tracing::error!("the run was over, and its state was not restored: {}", ErrorChain(&error));
+            }
+            format!("it was {} when the claim took effect", state.state_type)
+        }
+    };
+    refused(cx, format!("Aborted submission of flow run '{}': {taken}", key.run));
+    false
 }
 
 /// Whether the run is still as the poll showed it, or ours already. An API that does not say leaves it to its verdict.
@@ -147,12 +153,10 @@ async fn may_still_be_claimed(cx: &RunContext) -> bool {
     }
 }
 
-/// The claim took effect, its answer was lost, and the run was cancelled meanwhile: nobody else will finish that.
+/// If the claim took effect, its answer was lost, and the run was cancelled meanwhile, nobody else will finish that.
 async fn finish_cancellation(cx: &RunContext) {
-    let run = cx.offer.key.run;
-    let request = proposal::cancelled(run, None, proposal::CANCELLED_BEFORE_START);
-    if let Err(error) = cx.api.propose(run, &request, CallKind::Report).await {
-        tracing::warn!("the cancelled run could not be settled: {}", ErrorChain(&error));
+    if cx.api.states(cx.offer.key.run).await.is_ok_and(|history| was_claimed(cx.offer.key, &history)) {
+        cancelled::settle(cx, proposal::CANCELLED_BEFORE_START).await;
     }
 }
 

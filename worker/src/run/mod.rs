@@ -2,6 +2,7 @@
 
 mod actor;
 mod announce;
+mod cancelled;
 mod claim;
 mod code;
 mod context;
@@ -10,12 +11,12 @@ mod hooks;
 mod launch;
 mod log;
 mod patience;
-mod precedence;
 mod prepare;
 mod proposal;
 mod recall;
 mod report;
 mod rerun;
+mod standing;
 mod stop;
 mod story;
 mod watch;

@@ -57,6 +57,15 @@ pub(super) fn cancelled(run: RunId, current: Option<&State>, message: impl Into<
     request
 }
 
+/// The state back that a run had before it was claimed by mistake: forced, because it was an end.
+pub(super) fn restored(run: RunId, ended: &State) -> SetStateRequest {
+    let mut request = proposal(run, fresh(), ended.state_type.clone(), ended.name());
+    request.force = true;
+    request.state.message.clone_from(&ended.message);
+    request.state.data.clone_from(&ended.data);
+    request
+}
+
 /// Puts a claimed run back for another worker.
 pub(super) fn scheduled(key: LaunchKey, due: Option<Timestamp>, message: impl Into<String>) -> SetStateRequest {
     let mut request = once(key, StateType::Scheduled, "Scheduled");

@@ -12,6 +12,7 @@ use worker_core::ids::LaunchKey;
 use super::context::{Offer, RunContext};
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, leaves_open};
+use super::standing::{pending_is_ours, was_claimed};
 
 /// What the API knows of a run that was read back.
 pub(super) enum Recalled {
@@ -37,7 +38,7 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
     cx.note(format!("an earlier worker process left it unstarted; the API has it as {}", state_name(&run)));
     match standing {
         Standing::NotOurs => return Recalled::NotOurs,
-        Standing::Cancelling => return Recalled::Cancelled,
+        Standing::Cancelling => return cancelling(cx).await,
         Standing::Ours | Standing::Scheduled => {}
     }
     let name = &cx.offer.pool.name;
@@ -62,6 +63,13 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
             None => Recalled::Lost(format!("deployment {id} no longer exists")),
         },
     }
+}
+
+/// A run that is being cancelled is ours to finish only if it was ours before.
+async fn cancelling(cx: &RunContext) -> Recalled {
+    let key = cx.offer.key;
+    let history = until_answered(|| async { cx.api.states(key.run).await.map(Some) }).await.unwrap_or_default();
+    if was_claimed(key, &history) { Recalled::Cancelled } else { Recalled::NotOurs }
 }
 
 /// An answer, for as long as it takes. One that will never come counts as "there is none".
@@ -96,11 +104,7 @@ enum Standing {
 fn standing(key: LaunchKey, run: &FlowRun) -> Standing {
     match &run.state_type {
         Some(StateType::Scheduled) => Standing::Scheduled,
-        Some(StateType::Pending) => {
-            let made_by = run.state.as_ref().and_then(|state| state.state_details.transition_id);
-            let ours = [key.claim, key.transition("submitting")];
-            if made_by.is_none_or(|made_by| ours.contains(&made_by)) { Standing::Ours } else { Standing::NotOurs }
-        }
+        Some(StateType::Pending) if pending_is_ours(key, run) => Standing::Ours,
         Some(StateType::Cancelling) => Standing::Cancelling,
         _ => Standing::NotOurs,
     }

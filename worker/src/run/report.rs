@@ -3,7 +3,7 @@
 use central_api_client::{CallKind, Verdict};
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::FlowRun;
-use central_api_wire::state::{SetStateRequest, State, StateType};
+use central_api_wire::state::{SetStateRequest, StateType};
 use infra_contract::{CancelsRunning, FlowHooks};
 use serde::{Deserialize, Serialize};
 use worker_core::exit::{Exit, ExitReport};
@@ -11,12 +11,14 @@ use worker_core::exit_codes::{self, ExitLogLevel};
 use worker_core::handle::Handle;
 use worker_core::machine::{CrashCause, Outcome};
 
+use super::cancelled;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::hooks;
 use super::patience::{ASK_AGAIN, leaves_open, patiently};
 use super::proposal;
 use super::rerun;
+use super::standing::pending_is_ours;
 use super::worker_event::RunSubject;
 
 /// What the reports of one execution have in common.
@@ -70,7 +72,7 @@ async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>) {
             hooks::run(cx, handle, FlowHooks::OnCrashed).await;
         }
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
-            finish_cancellation(cx, &state).await;
+            finish_cancellation(cx).await;
         }
         Some(_) | None => {}
     }
@@ -96,13 +98,9 @@ const RELEASED: &str = "The worker stopped before it started this run; another w
 async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
     cx.api.flush_logs(run).await;
-    // Forced over whatever state the run is in, so that state is known first, however long it takes to read.
-    let Some(current) = read_back(cx).await else { return };
-    if must_force_cancelled(current.state.as_ref()) {
-        let message = if handle.is_some() { CANCELLED } else { proposal::CANCELLED_BEFORE_START };
-        propose(cx, &proposal::cancelled(run, current.state.as_ref(), message)).await;
-    }
-    if !hooks::engine_cancelled(current.state.as_ref()) {
+    let message = if handle.is_some() { CANCELLED } else { proposal::CANCELLED_BEFORE_START };
+    let Some(before) = cancelled::settle(cx, message).await else { return };
+    if !hooks::engine_cancelled(before.as_ref()) {
         hooks::run(cx, handle, FlowHooks::OnCancellation).await;
     }
     if let (Some(told), Some(_)) = (told, handle) {
@@ -115,17 +113,15 @@ async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
 async fn release(cx: &RunContext) {
     let Some(current) = read_back(cx).await else { return };
     match current.state_type {
-        Some(StateType::Pending) => {
+        Some(StateType::Pending) if pending_is_ours(cx.offer.key, &current) => {
             tracing::info!("the run was not started and goes back to Scheduled");
             let due = cx.offer.flow_run.next_scheduled_start_time;
             propose(cx, &proposal::scheduled(cx.offer.key, due, RELEASED)).await;
         }
         Some(StateType::Cancelling) => {
-            let request =
-                proposal::cancelled(cx.offer.key.run, current.state.as_ref(), proposal::CANCELLED_BEFORE_START);
-            propose(cx, &request).await;
+            cancelled::settle(cx, proposal::CANCELLED_BEFORE_START).await;
         }
-        _ => tracing::info!("the run was not started and is over already"),
+        _ => tracing::info!("the run was not started here, and is over or somebody else's"),
     }
 }
 
@@ -138,8 +134,7 @@ async fn finish_overlooked_cancellation(cx: &RunContext) {
     if let Some(current) = read_back(cx).await
         && current.state_type == Some(StateType::Cancelling)
     {
-        let request = proposal::cancelled(cx.offer.key.run, current.state.as_ref(), CANCELLED);
-        propose(cx, &request).await;
+        cancelled::settle(cx, CANCELLED).await;
     }
 }
 
@@ -157,26 +152,6 @@ pub(super) async fn read_back(cx: &RunContext) -> Option<FlowRun> {
                 return None;
             }
         }
-    }
-}
-
-/// Whether a cancelled run, its infrastructure gone, still has to be set to Cancelled.
-///
-/// Crashed is overridden: an engine that was terminated before it knew of the cancellation forces that state. A flow that
-/// finished first did finish.
-fn must_force_cancelled(current: Option<&State>) -> bool {
-    match current.map(|state| &state.state_type) {
-        Some(StateType::Cancelled | StateType::Completed | StateType::Failed) => false,
-        Some(
-            StateType::Scheduled
-            | StateType::Pending
-            | StateType::Running
-            | StateType::Crashed
-            | StateType::Paused
-            | StateType::Cancelling
-            | StateType::Other(_),
-        )
-        | None => true,
     }
 }
 
@@ -218,7 +193,7 @@ fn exit_message(report: &ExitReport) -> String {
 async fn propose(cx: &RunContext, request: &SetStateRequest) {
     match ask(cx, request).await {
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
-            finish_cancellation(cx, &state).await;
+            finish_cancellation(cx).await;
         }
         Some(Verdict::Abort { reason } | Verdict::Reject { reason, .. }) => {
             let reason = reason.unwrap_or_default();
@@ -228,9 +203,9 @@ async fn propose(cx: &RunContext, request: &SetStateRequest) {
     }
 }
 
-async fn finish_cancellation(cx: &RunContext, current: &State) {
-    let verdict = ask(cx, &proposal::cancelled(cx.offer.key.run, Some(current), CANCELLED)).await;
-    tracing::info!(?verdict, "the run was being cancelled, and is now");
+async fn finish_cancellation(cx: &RunContext) {
+    cancelled::settle(cx, CANCELLED).await;
+    tracing::info!("the run was being cancelled, and is now");
 }
 
 pub(super) async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
@@ -250,8 +225,15 @@ pub(super) async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Ve
     }
 }
 
-/// Says that the command runs, where it cannot say so itself.
+/// Says that the command runs, where it cannot say so itself. A later process says so only if nobody has: the server would take
+/// it also for a run that is over.
 pub(super) async fn report_running(cx: &RunContext) {
+    if cx.is_resumed {
+        let is_pending = |run: &FlowRun| run.state_type == Some(StateType::Pending);
+        if !read_back(cx).await.as_ref().is_some_and(is_pending) {
+            return;
+        }
+    }
     let verdict = ask(cx, &proposal::running(cx.offer.key)).await;
     tracing::debug!(?verdict, "Running was proposed");
 }
@@ -273,36 +255,7 @@ pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
 
 #[cfg(test)]
 mod tests {
-    use central_api_wire::state::StateDetails;
-
     use super::*;
-
-    fn state(state_type: StateType) -> State {
-        State {
-            id: None,
-            state_type,
-            name: None,
-            timestamp: None,
-            message: None,
-            data: None,
-            state_details: StateDetails::default(),
-        }
-    }
-
-    #[test]
-    fn a_cancellation_is_finished_unless_the_flow_was_faster() {
-        for (current, forced) in [
-            (StateType::Cancelling, true),
-            (StateType::Crashed, true),
-            (StateType::Running, true),
-            (StateType::Pending, true),
-            (StateType::Cancelled, false),
-            (StateType::Completed, false),
-            (StateType::Failed, false),
-        ] {
-            assert_eq!(must_force_cancelled(Some(&state(current.clone()))), forced, "{current}");
-        }
-    }
 
     #[test]
     fn what_is_written_on_a_crashed_run() {

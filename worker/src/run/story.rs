@@ -8,6 +8,7 @@ pub(super) fn note(phase: &Phase, input: &Input) -> Option<String> {
     Some(match input {
         Input::Claimed => "claimed: the server made it Pending for this worker".to_owned(),
         Input::Refused => "not taken".to_owned(),
+        Input::FoundCancelled => "cancelled while no worker looked after it".to_owned(),
         Input::Prepared(_) => "configuration and code are ready".to_owned(),
         Input::Announced => "about to be started".to_owned(),
         Input::SubmitFailed(why) => format!("could not be started: {why}"),
@@ -53,6 +54,7 @@ pub(super) const fn failpoint_of_input(input: &Input) -> Option<&'static str> {
         Input::ReportSettled => Some("report.accepted"),
         Input::CleanedUp => Some("cleaned-up"),
         Input::Refused
+        | Input::FoundCancelled
         | Input::SubmitFailed(_)
         | Input::LaunchUnclear(_)
         | Input::Located(_)
