@@ -126,6 +126,12 @@ pub struct State {
 }
 
 impl State {
+    /// A state of which nothing but the type is known.
+    pub fn of_type(state_type: StateType) -> Self {
+        let state_details = StateDetails::default();
+        Self { id: None, state_type, name: None, timestamp: None, message: None, data: None, state_details }
+    }
+
     /// The name, or the type's default.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| self.state_type.default_name())

@@ -67,21 +67,10 @@ fn must_be_forced(current: Option<&State>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use central_api_wire::state::StateDetails;
-
     use super::*;
 
     #[test]
     fn a_cancellation_is_finished_unless_the_flow_was_faster() {
-        let state = |state_type| State {
-            id: None,
-            state_type,
-            name: None,
-            timestamp: None,
-            message: None,
-            data: None,
-            state_details: StateDetails::default(),
-        };
         for (current, forced) in [
             (StateType::Cancelling, true),
             (StateType::Crashed, true),
@@ -91,7 +80,7 @@ mod tests {
             (StateType::Completed, false),
             (StateType::Failed, false),
         ] {
-            assert_eq!(must_be_forced(Some(&state(current.clone()))), forced, "{current}");
+            assert_eq!(must_be_forced(Some(&State::of_type(current.clone()))), forced, "{current}");
         }
     }
 }

@@ -230,13 +230,8 @@ mod tests {
     fn rejected(state_type: StateType, transition: Option<u128>) -> Verdict {
         let transition_id = transition.map(|id| TransitionId(Uuid::from_u128(id)));
         let state = State {
-            id: None,
-            state_type,
-            name: None,
-            timestamp: None,
-            message: None,
-            data: None,
             state_details: StateDetails { transition_id, ..StateDetails::default() },
+            ..State::of_type(state_type)
         };
         Verdict::Reject { state: Some(state), reason: None }
     }

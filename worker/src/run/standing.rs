@@ -61,13 +61,8 @@ mod tests {
         let transition = |number| TransitionId(Uuid::from_u128(number));
         let key = LaunchKey { run: RunId(Uuid::nil()), claim: transition(1) };
         let state = |state_type: StateType, by: Option<u128>| State {
-            id: None,
-            state_type,
-            name: None,
-            timestamp: None,
-            message: None,
-            data: None,
             state_details: StateDetails { transition_id: by.map(transition), ..StateDetails::default() },
+            ..State::of_type(state_type)
         };
         let (scheduled, ours) = (state(StateType::Scheduled, None), state(StateType::Pending, Some(1)));
         let theirs = state(StateType::Pending, Some(2));

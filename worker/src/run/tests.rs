@@ -5,8 +5,8 @@ mod fake;
 use std::time::Duration;
 
 use central_api_client::Verdict;
-use central_api_wire::state::StateType;
-use fake::{Fake, Stage, state};
+use central_api_wire::state::{State, StateType};
+use fake::{Fake, Stage};
 use serde_json::{Value, json};
 use worker_core::machine::{Input, StopReason};
 
@@ -126,7 +126,7 @@ async fn a_cancelled_run_is_killed_and_set_to_cancelled_once() {
     let stage = Stage::new(json!({"run_until_killed": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.fake.set_state_now(state(StateType::Cancelling));
+    stage.fake.set_state_now(State::of_type(StateType::Cancelling));
     for _ in 0..3 {
         stage.tell(Input::Stop(StopReason::Cancelled)).await;
     }
@@ -141,7 +141,7 @@ async fn a_cancellation_that_the_engine_finished_is_not_touched() {
     let stage = Stage::new(json!({"run_until_killed": true, "acknowledges_cancel": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.fake.set_state_now(state(StateType::Cancelled));
+    stage.fake.set_state_now(State::of_type(StateType::Cancelled));
     stage.tell(Input::Stop(StopReason::Cancelled)).await;
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"]);
@@ -152,7 +152,7 @@ async fn a_run_that_cannot_be_killed_is_watched_to_its_end_and_its_cancellation_
     let stage = Stage::new(json!({"run_for_ms": 60_000, "kill_unsupported": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.fake.set_state_now(state(StateType::Cancelling));
+    stage.fake.set_state_now(State::of_type(StateType::Cancelling));
     stage.tell(Input::Stop(StopReason::Cancelled)).await;
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"], "nobody else is left to finish it");
@@ -161,9 +161,9 @@ async fn a_run_that_cannot_be_killed_is_watched_to_its_end_and_its_cancellation_
 #[tokio::test(start_paused = true)]
 async fn a_run_cancelled_just_before_its_launch_is_not_launched() {
     let stage = Stage::new(json!({}));
-    let cancelling = Some(state(StateType::Cancelling));
+    let cancelling = Some(State::of_type(StateType::Cancelling));
     stage.fake.will_answer("Submitting", Verdict::Reject { state: cancelling, reason: None });
-    stage.fake.set_state_now(state(StateType::Cancelling));
+    stage.fake.set_state_now(State::of_type(StateType::Cancelling));
     stage.play(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
     assert!(stage.fake.infra_ids().is_empty());
@@ -173,7 +173,7 @@ async fn a_run_cancelled_just_before_its_launch_is_not_launched() {
 #[tokio::test(start_paused = true)]
 async fn a_flow_that_was_cancelled_in_its_last_moment_ends_cancelled() {
     let stage = Stage::new(json!({"run_for_ms": 10}));
-    stage.fake.set_state_now(state(StateType::Cancelling));
+    stage.fake.set_state_now(State::of_type(StateType::Cancelling));
     assert_eq!(stage.play(BOUND).await, Ended::Over);
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
 }
@@ -181,7 +181,7 @@ async fn a_flow_that_was_cancelled_in_its_last_moment_ends_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_result_that_is_refused_because_of_a_cancellation_finishes_it() {
     let stage = Stage::new(json!({"report_state": "worker", "run_for_ms": 10}));
-    let cancelling = Some(state(StateType::Cancelling));
+    let cancelling = Some(State::of_type(StateType::Cancelling));
     stage.fake.will_answer("Completed", Verdict::Reject { state: cancelling, reason: None });
     stage.play(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Running", "Completed", "Cancelled"]);
@@ -192,7 +192,7 @@ async fn a_run_that_was_claimed_and_not_started_goes_back_only_if_it_is_still_pe
     for (now, last) in [(StateType::Pending, "Scheduled"), (StateType::Cancelled, "Pending")] {
         let stage = Stage::new(json!({}));
         stage.fake.will_answer("Pending", Verdict::Wait { delay: Duration::from_mins(1), reason: None });
-        stage.fake.set_state_now(state(now));
+        stage.fake.set_state_now(State::of_type(now));
         let playing = stage.start();
         stage.tell(Input::Stop(StopReason::Shutdown)).await;
         playing.end(BOUND).await;

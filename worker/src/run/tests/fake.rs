@@ -12,7 +12,7 @@ use central_api_wire::deployment::Deployment;
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::{Flow, FlowRun, LabelsUpdate};
 use central_api_wire::log::LogLine;
-use central_api_wire::state::{SetStateRequest, State, StateDetails, StateType};
+use central_api_wire::state::{SetStateRequest, State};
 use central_api_wire::work_pool::WorkPool;
 use infra_contract::InfraPlugin;
 use infra_scripted::{Backend, ScriptedPlugin};
@@ -34,18 +34,6 @@ use crate::timeline::Timelines;
 const RUN: Uuid = Uuid::from_u128(1);
 const DEPLOYMENT: Uuid = Uuid::from_u128(2);
 const FLOW: Uuid = Uuid::from_u128(3);
-
-pub(super) fn state(state_type: StateType) -> State {
-    State {
-        id: None,
-        state_type,
-        name: None,
-        timestamp: None,
-        message: None,
-        data: None,
-        state_details: StateDetails::default(),
-    }
-}
 
 /// Remembers what it was told, and accepts every proposal unless told otherwise.
 #[derive(Debug, Default)]
