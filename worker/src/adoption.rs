@@ -1,83 +1,42 @@
 //! Taking over runs that an earlier process left.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use camino::Utf8PathBuf;
-use central_api_client::{Client, EventEmitter, LogShipper};
+use camino::{Utf8Path, Utf8PathBuf};
+use central_api_client::{EventEmitter, LogShipper, Spool};
 use central_api_wire::flow_run::FlowRun;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 use uuid::Uuid;
 use worker_core::handle::{Handle, PluginKind};
-use worker_core::ids::WorkPoolId;
+use worker_core::ids::{LaunchKey, WorkPoolId};
 use worker_core::machine::Run;
 use worker_core::rerun::RerunPolicy;
 
-use crate::console::OutputSink;
-use crate::control_plane::RemoteControlPlane;
 use crate::dispatcher::Dispatcher;
-use crate::journal::{self, DiskJournal, FORMAT, Facts, Journal, Record};
-use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::journal::{self, FORMAT, Facts, Journal, Record};
+use crate::live_runs::PoolIndex;
 use crate::refusals::Refusals;
 use crate::registry::Registry;
-use crate::run::{ErrorChain, RunSettings, Surroundings, WorkerIdentity};
+use crate::resources::Resources;
+use crate::run::{ErrorChain, WorkerIdentity};
 use crate::state_folder::{self, StateFolder};
-use crate::timeline::Timelines;
+use crate::timeline::Note;
 
-/// What the runs of a daemon have in common, whatever pool they come from.
-#[derive(Clone)]
-pub struct Common {
-    /// The API.
-    pub client: Client,
-    /// Run logs.
-    pub logs: LogShipper,
-    /// Events.
-    pub events: EventEmitter,
-    /// All live runs.
-    pub live: LiveRuns,
-    /// The actors of all pools.
-    pub actors: TaskTracker,
-    /// The journal.
-    pub journal: Arc<DiskJournal>,
-    /// Where the output of flow processes goes.
-    pub output: OutputSink,
-    /// Settings of runs.
-    pub run_settings: Arc<RunSettings>,
-    /// Decisions.
-    pub timelines: Timelines,
-}
-
-impl Common {
-    /// The surroundings of the runs that a worker takes from a pool. The client is the one attributed to that worker.
-    pub fn surroundings(
-        &self,
-        client: Client,
-        identity: Arc<WorkerIdentity>,
-        plugin: Arc<dyn infra_contract::InfraPlugin>,
-        rerun: Arc<RerunPolicy>,
-    ) -> Surroundings {
-        let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone());
-        Surroundings {
-            identity,
-            api: Arc::new(api),
-            plugin,
-            journal: Arc::<DiskJournal>::clone(&self.journal),
-            output: self.output.clone(),
-            settings: Arc::clone(&self.run_settings),
-            timelines: self.timelines.clone(),
-            rerun,
-        }
-    }
-}
+/// A daemon that is restarted is back within this time, and finds its own folder.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(3);
 
 /// How an adopted run finds its place.
 pub struct Adoption {
-    /// What runs have in common.
-    pub common: Common,
+    /// What runs share.
+    pub resources: Resources,
     /// The plugins.
     pub registry: Arc<Registry>,
     /// The pools that this daemon serves.
@@ -88,6 +47,14 @@ pub struct Adoption {
     pub state_dir: Utf8PathBuf,
     /// The API that they must belong to.
     pub api_url: Url,
+    /// Ends the delivery of what others had spooled.
+    pub deliveries: CancellationToken,
+    /// The tasks that deliver it.
+    pub deliverers: TaskTracker,
+    /// Since when folders are known to be left.
+    pub left_since: Mutex<HashMap<String, Instant>>,
+    /// Records that had no actor when they were last looked at.
+    pub forgotten: Mutex<HashSet<LaunchKey>>,
 }
 
 impl Adoption {
@@ -110,46 +77,98 @@ impl Adoption {
             self.pools.get(&facts.pool).cloned().unwrap_or_else(|| (PoolIndex::ELSEWHERE, Arc::default()));
         // Its events and requests name the worker that took it.
         let name = facts.worker.clone();
-        let client = self.common.client.attributed(&name);
+        let client = self.resources.client.attributed(&name);
         let identity = Arc::new(WorkerIdentity { name, kind: facts.kind.clone(), id: OnceLock::new() });
         Some(Dispatcher {
             pool,
             limit: None,
-            live: self.common.live.clone(),
+            live: self.resources.live.clone(),
             refusals: Refusals::default(),
-            tasks: self.common.actors.clone(),
-            around: self.common.surroundings(client, identity, plugin, rerun),
+            tasks: self.resources.actors.clone(),
+            around: self.resources.surroundings(client, identity, plugin, rerun),
         })
     }
 
-    /// Takes over what daemons of the same API left that did not come back.
-    pub async fn adopt_left(&self) {
+    /// Takes over what daemons of the same API left that did not come back. One that was only just left may be about to come
+    /// back, and is looked at again: true if there is such a one.
+    pub async fn adopt_left(&self) -> bool {
+        let mut more_to_come = false;
         for left in state_folder::take_left(&self.folder, &self.state_dir, &self.api_url) {
+            if !left.is_worth_taking_over() {
+                continue;
+            }
+            let since = *self.left_since().entry(left.name().to_owned()).or_insert_with(Instant::now);
+            if since.elapsed() < COMES_BACK_WITHIN {
+                more_to_come = true;
+                continue;
+            }
+            self.left_since().remove(left.name());
             if let Err(error) = self.adopt_folder(&left).await {
                 tracing::error!("what {} left cannot be taken over, and will be tried again: {error}", left.name());
             }
         }
+        more_to_come
     }
 
-    /// Takes over one folder that nobody holds: its marks and its records. Whenever this process dies meanwhile, nobody but
-    /// the next one in our folder goes on with it, so that no run has two daemons.
+    fn left_since(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.left_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over one folder that nobody holds: its marks, its records, and what it had to deliver. Whenever this process dies
+    /// meanwhile, nobody but the next one in our folder goes on with it, so that no run has two daemons.
     async fn adopt_folder(&self, left: &StateFolder) -> io::Result<()> {
-        if !left.path().join(journal::FILE).exists() {
-            return Ok(());
-        }
         self.folder.begin_taking_over(left)?;
-        let opened = journal::open(left.path()).map_err(io::Error::other)?;
-        for record in opened.records {
-            let run = record.run.key.run;
-            if self.common.live.is_live(run) {
-                continue;
+        if left.path().join(journal::FILE).exists() {
+            let opened = journal::open(left.path()).map_err(io::Error::other)?;
+            for record in opened.records {
+                let key = record.run.key;
+                if !self.resources.live.is_live(key.run) {
+                    self.resources.journal.persist(&record).await.map_err(io::Error::other)?;
+                    tracing::info!(run = %key.run, "taken over from {}, whose worker did not come back", left.name());
+                    self.adopt(record);
+                }
+                opened.journal.forget(key);
             }
-            self.common.journal.persist(&record).await.map_err(io::Error::other)?;
-            tracing::info!(%run, "taken over from {}, whose worker did not come back", left.name());
-            self.adopt(record);
         }
-        drop(opened.journal);
+        if let Some(spool) = self.folder.take_spool(left)? {
+            self.deliver(&spool);
+        }
         StateFolder::end_taking_over(left)
+    }
+
+    /// Delivers what another daemon had spooled. What the API does not take by our end is delivered by the next process.
+    fn deliver(&self, spool: &Utf8Path) {
+        let client = self.resources.client.clone();
+        let of = |name: &str| Some(Spool::open(spool.join(name)));
+        let (_logs, shipping) = LogShipper::start(client.clone(), self.deliveries.clone(), of("logs"));
+        let (_events, emitting) = EventEmitter::start(client, self.deliveries.clone(), of("events"));
+        self.deliverers.spawn(async move {
+            drop(tokio::join!(shipping, emitting));
+        });
+    }
+
+    /// Takes up runs of our own journal that no actor looks after: one that was ended by a defect, or that this worker could
+    /// not take up before. A record is left alone the first time, because the run may just be over.
+    pub async fn adopt_forgotten(&self) {
+        let journal = Arc::clone(&self.resources.journal);
+        let records = match tokio::task::spawn_blocking(move || journal.records()).await {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
+                tracing::warn!("the journal cannot be read: {}", ErrorChain(&error));
+                return;
+            }
+            Err(_) => return,
+        };
+        let forgotten: Vec<Record> =
+            records.into_iter().filter(|record| !self.resources.live.is_live(record.run.key.run)).collect();
+        let keys = forgotten.iter().map(|record| record.run.key).collect();
+        let before = std::mem::replace(&mut *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner), keys);
+        for record in forgotten.into_iter().filter(|record| before.contains(&record.run.key)) {
+            let run = record.run.key.run;
+            if self.adopt(record) {
+                tracing::error!(%run, "nothing looked after it any more; it is taken up again");
+            }
+        }
     }
 
     /// Takes over infrastructure that no record tells of, for a run that goes on.
@@ -167,17 +186,16 @@ impl Adoption {
             worker: label(run, "prefect.worker.name").unwrap_or_else(|| "unknown".to_owned()),
             told: None,
         };
-        let timeline = vec![crate::timeline::Note {
-            at: Timestamp::now(),
-            text: "found running, with no record of it".to_owned(),
-        }];
+        let timeline = vec![Note { at: Timestamp::now(), text: "found running, with no record of it".to_owned() }];
         let record = Record { format: FORMAT, run: Run::found(handle), facts, timeline };
         tracing::warn!(run = %key.run, "its infrastructure was found with no record of it; it is taken over");
-        if let Err(error) = self.common.journal.persist(&record).await {
+        if let Err(error) = self.resources.journal.persist(&record).await {
             tracing::error!(run = %key.run, "a run cannot be taken over: {}", ErrorChain(&error));
             return;
         }
-        self.adopt(record);
+        if !self.adopt(record) {
+            self.resources.journal.forget(key);
+        }
     }
 }
 

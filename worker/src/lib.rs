@@ -29,6 +29,7 @@ pub mod preflight;
 pub mod refusals;
 pub mod registry;
 pub mod repair;
+pub mod resources;
 pub mod run;
 pub mod signals;
 pub mod slot_limit;

@@ -15,6 +15,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use infra_contract::Owner;
 use url::Url;
 
+/// What the API has not taken yet.
+const SPOOL: &str = "spool";
+/// The same of a daemon that was taken over.
+const TAKEN_SPOOL: &str = "spool-of-";
 /// Names the folder to which the content of this one is being moved.
 const MOVED: &str = "moves-to";
 
@@ -102,6 +106,39 @@ impl StateFolder {
         Ok(())
     }
 
+    /// Whether there is anything in it to take over.
+    pub fn is_worth_taking_over(&self) -> bool {
+        [crate::journal::FILE, SPOOL, MOVED].iter().any(|name| self.path.join(name).exists())
+    }
+
+    /// Where what the API has not taken yet is kept.
+    pub fn spool(&self) -> Utf8PathBuf {
+        self.path.join(SPOOL)
+    }
+
+    /// Moves what another daemon had spooled into this folder; where it is now, if there was any.
+    ///
+    /// # Errors
+    /// It could not be moved.
+    pub fn take_spool(&self, left: &Self) -> io::Result<Option<Utf8PathBuf>> {
+        let name = format!("{TAKEN_SPOOL}{}", left.owner.mark());
+        let taken = self.path.join(name);
+        match fs_err::rename(left.spool(), &taken) {
+            Ok(()) => Ok(Some(taken)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was moved here and is perhaps not delivered yet.
+    pub fn taken_spools(&self) -> Vec<Utf8PathBuf> {
+        let entries = self.path.read_dir_utf8().into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().starts_with(TAKEN_SPOOL))
+            .map(camino::Utf8DirEntry::into_path)
+            .collect()
+    }
+
     /// Answers for its own mark alone from the next start on: nothing is left of what was taken over.
     ///
     /// # Errors
@@ -168,7 +205,7 @@ pub fn take_left(own: &StateFolder, state_dir: &Utf8Path, api_url: &Url) -> Vec<
     let api = without_credentials(api_url);
     let exists = |number: &u32| state_dir.join(format!("daemon-{number}")).exists();
     (1..=MOST)
-        .take_while(exists)
+        .filter(exists)
         .filter_map(|number| StateFolder::take(state_dir, number, &api).ok().flatten())
         .filter(|left| left.moves_to().is_none_or(|to| to == own.name || !is_held(&state_dir.join(to))))
         .collect()
@@ -191,7 +228,9 @@ fn write_whole(path: &Utf8Path, text: &str) -> io::Result<()> {
     let mut file = fs_err::File::create(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs_err::rename(&beside, path)
+    fs_err::rename(&beside, path)?;
+    // The name survives a power cut only with the directory.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn private_directory(path: &Utf8Path) -> io::Result<()> {

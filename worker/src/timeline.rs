@@ -8,12 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use worker_core::handle::PluginKind;
 use worker_core::ids::RunId;
 
 /// So many notes of a run are kept: the first half and the last half of them.
 const MOST_NOTES: usize = 60;
 /// So many runs are remembered.
 const MOST_RUNS: usize = 4_096;
+
+/// How a note begins that tells of infrastructure which was started without our being told.
+const FOUND: &str = "found ";
+
+/// The note that tells of infrastructure.
+fn started_as(kind: &PluginKind, infrastructure: &str) -> String {
+    format!("started as {kind} {infrastructure}")
+}
 
 /// Something that was decided or happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,18 +103,22 @@ impl Timelines {
         self.kept().runs.get(&run).cloned()
     }
 
+    /// Whether a run was ever executed on this infrastructure.
+    pub fn tells_of(&self, run: RunId, kind: &PluginKind, infrastructure: &str) -> bool {
+        let started = started_as(kind, infrastructure);
+        self.kept().runs.get(&run).is_some_and(|timeline| {
+            timeline.notes.iter().any(|note| note.text.strip_prefix(FOUND).unwrap_or(&note.text) == started)
+        })
+    }
+
     /// The notes of a run.
     pub fn notes(&self, run: RunId) -> Vec<Note> {
         self.kept().runs.get(&run).map(|timeline| timeline.notes.clone()).unwrap_or_default()
     }
 
-    /// The runs whose id or name begins so.
-    pub fn matching(&self, beginning: &str) -> Vec<(RunId, Timeline)> {
-        let kept = self.kept();
-        let matches = |(run, timeline): &(&RunId, &Timeline)| {
-            run.to_string().starts_with(beginning) || timeline.name.starts_with(beginning)
-        };
-        kept.runs.iter().filter(matches).map(|(run, timeline)| (*run, timeline.clone())).collect()
+    /// The names of the runs that are remembered.
+    pub fn names(&self) -> Vec<(RunId, String)> {
+        self.kept().runs.iter().map(|(run, timeline)| (*run, timeline.name.clone())).collect()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -148,6 +161,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_start_of_infrastructure_tells_of_it() {
+        let (timelines, kind) = (Timelines::default(), PluginKind::new("process"));
+        timelines.begin(run(1), "calm-fox", "p");
+        timelines.note(run(1), "could not be started: there is a process host:7");
+        assert!(!timelines.tells_of(run(1), &kind, "host:7"));
+        timelines.note(run(1), "started as process host:7");
+        timelines.note(run(1), "found started as process host:8");
+        for (infrastructure, is_told) in [("host:7", true), ("host:8", true), ("7", false), ("host:9", false)] {
+            assert_eq!(timelines.tells_of(run(1), &kind, infrastructure), is_told, "{infrastructure}");
+        }
+    }
+
+    #[test]
     fn old_runs_make_room_for_new_ones() {
         let timelines = Timelines::default();
         for number in 0..=MOST_RUNS {
@@ -155,6 +181,6 @@ mod tests {
         }
         assert_eq!(timelines.of(run(0)), None);
         assert!(timelines.of(run(MOST_RUNS)).is_some());
-        assert_eq!(timelines.matching("x").len(), MOST_RUNS);
+        assert_eq!(timelines.names().len(), MOST_RUNS);
     }
 }

@@ -175,7 +175,7 @@ impl Run {
                 let outcome = Outcome::launch_left_nothing(self.stop, self.launch_failure.clone());
                 self.end(outcome, None)
             }
-            (P::Running(handle), Input::FoundRunning) => (self, vec![Effect::Watch(handle)]),
+            (P::Running(handle) | P::Stopping(handle), Input::FoundRunning) => (self, vec![Effect::Watch(handle)]),
             (P::Running(handle) | P::Stopping(handle), Input::Exited(report)) => self.exited(handle, &report),
             (P::Running(handle), Input::Gone) => self.end(Outcome::Crashed(CrashCause::Gone), Some(handle)),
             (P::Stopping(handle), Input::Killed | Input::Gone) => {

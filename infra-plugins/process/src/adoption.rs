@@ -47,7 +47,7 @@ async fn process_of(folder: &RunFolder, claimed: &Supervised) -> io::Result<Iden
     let is_past = claimed.is_of_an_earlier_boot();
     loop {
         let may_come = !is_past && claimed.supervisor.is_alive() && Instant::now() < deadline;
-        if let Some(process) = folder.process()? {
+        if let Some(process) = unless_torn(folder.process(), is_past)? {
             return Ok(process);
         }
         if !may_come {
@@ -63,12 +63,16 @@ pub(crate) fn adopt(handle: &Handle, folder: RunFolder, changes: &Changes) -> Re
     let detail = HandleDetail::of(handle)?;
     let Some(supervisor) = detail.supervisor else { return Ok(adopt_unsupervised(handle, &detail)?) };
     let is_past = detail.is_of_an_earlier_boot();
-    let claim = folder.claim().map_err(|source| unusable(&folder, source))?;
-    let Some(Claim::Supervisor(claimed)) = claim else {
-        return Ok(is_past.then(|| lost_with_the_machine(handle, &detail)));
+    let claimed = match unless_torn(folder.claim(), is_past).map_err(|source| unusable(&folder, source))? {
+        Some(Claim::Supervisor(claimed)) => claimed,
+        // It was not a failure of the machine that tore it: whatever did, the run may go on.
+        Some(Claim::Torn) if !is_past => return Err(unusable(&folder, io::ErrorKind::InvalidData.into()).into()),
+        Some(Claim::Torn | Claim::Nobody(_)) | None => {
+            return Ok(is_past.then(|| lost_with_the_machine(handle, &detail)));
+        }
     };
     let heard = changes.of(&folder);
-    let end = folder.exit().map_err(|source| unusable(&folder, source))?;
+    let end = unless_torn(folder.exit(), is_past).map_err(|source| unusable(&folder, source))?;
     let end = end.or_else(|| is_past.then(node_lost));
     let tail = claimed.streams_output.then(|| Tail::of(&folder, heard.output()));
     let process = folder.process().ok().flatten().unwrap_or(detail.process);
@@ -76,6 +80,15 @@ pub(crate) fn adopt(handle: &Handle, folder: RunFolder, changes: &Changes) -> Re
     let supervision = Supervision::of(folder, of_this_boot(supervisor, is_past), claimed.cgroup, heard);
     let run = Run::new(handle.clone(), of_this_boot(process, is_past), Some(supervision), tail, end);
     Ok(Some(Adopted { run, exit: Some(exit) }))
+}
+
+/// What was read. What cannot be read of a run of an earlier boot counts as missing: a failure of the machine may have torn
+/// it, and the run must not wait for it for ever.
+fn unless_torn<T>(read: io::Result<Option<T>>, is_past: bool) -> io::Result<Option<T>> {
+    match read {
+        Err(_) if is_past => Ok(None),
+        read => read,
+    }
 }
 
 /// A run of the time before supervisors: a process, and nothing written about it.

@@ -13,7 +13,17 @@ pub(crate) enum Claim {
     /// A supervisor, which starts the run.
     Supervisor(Supervised),
     /// A worker that has given the launch up: a supervisor on its way finds this and starts nothing.
-    Nobody,
+    Nobody(Fence),
+    /// Somebody, but a failure of the machine has torn what was written. Never written.
+    #[serde(skip)]
+    Torn,
+}
+
+/// A claim for nobody, told from a later one on the same run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fence {
+    /// Microseconds since boot.
+    pub(crate) put_up_at: u64,
 }
 
 /// What can be known of a run before it starts, for a later worker that finds only its folder.
@@ -30,7 +40,30 @@ pub(crate) struct Supervised {
     pub(crate) cgroup: Option<Utf8PathBuf>,
 }
 
+impl Claim {
+    /// Who executes the run, or the fence that says that nobody does.
+    pub(crate) fn supervised(self, key: &LaunchKey) -> Result<Supervised, Fence> {
+        match self {
+            Self::Supervisor(supervised) => Ok(supervised),
+            Self::Torn => Ok(Supervised::lost_with_the_machine(*key)),
+            Self::Nobody(fence) => Err(fence),
+        }
+    }
+}
+
 impl Supervised {
+    /// Whoever had made a claim that is torn. It may have started the run: nobody may start it again.
+    fn lost_with_the_machine(key: LaunchKey) -> Self {
+        Self {
+            key,
+            owner: String::new(),
+            supervisor: Identity { pid: 0, started: None },
+            boot_id: Some("unknown".to_owned()),
+            streams_output: false,
+            cgroup: None,
+        }
+    }
+
     /// Whether the machine was restarted since: nothing of the run lives then, and numbers mean nothing.
     pub(crate) fn is_of_an_earlier_boot(&self) -> bool {
         self.boot_id != procfs::boot_id()

@@ -51,7 +51,7 @@ pub(crate) enum ProcessError {
     Signal { pid: i32, source: io::Error },
     #[error("process {pid} has been killed but does not end")]
     DoesNotEnd { pid: i32 },
-    #[error("hooks cannot be run: the supervisor of the run, which kept its environment, is gone")]
+    #[error("the hooks cannot be run: the run's supervisor is gone")]
     NoEnvironmentForHooks,
     #[error("hooks can only be run for the default command, whose Python is known")]
     HooksOfOtherCommand,
@@ -79,7 +79,6 @@ impl ProcessError {
             Self::NoInterpreter
             | Self::InterpreterNotFound(_)
             | Self::UnknownIdentity { .. }
-            | Self::NoEnvironmentForHooks
             | Self::HooksOfOtherCommand => ErrorClass::Unsupported,
             Self::RunFolder { .. }
             | Self::NoSupervisor(_)
@@ -88,7 +87,8 @@ impl ProcessError {
             | Self::GivenUp
             | Self::DoesNotEnd { .. }
             | Self::Cleanup { .. } => ErrorClass::Transient,
-            Self::Signal { .. } => ErrorClass::Denied,
+            // Not unsupported: hooks that do not run although they could have are told of in the run's log.
+            Self::Signal { .. } | Self::NoEnvironmentForHooks => ErrorClass::Denied,
             Self::UnreadablePlan(_) | Self::UnreadableHandle(_) | Self::HooksOfRunningRun => ErrorClass::Bug,
         }
     }

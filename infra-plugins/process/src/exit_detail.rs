@@ -46,11 +46,13 @@ fn last_lines(text: &str) -> Option<String> {
     quoted.get(start..).map(str::trim_start).filter(|quote| !quote.is_empty()).map(str::to_owned)
 }
 
-/// Whether Python missed the package itself, not one whose name begins like it.
+/// Whether Python missed the package itself or its engine, not another module of it (the flow was written for another
+/// version) or one whose name begins like it.
 fn lacks_prefect(stderr: &str) -> bool {
     stderr.split(MISSING_MODULE).skip(1).any(|rest| {
-        let module = rest.trim_start_matches(['\'', '"']);
-        module.strip_prefix("prefect").is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        let named = rest.trim_start_matches(['\'', '"']);
+        let module = named.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.')).next();
+        matches!(module, Some("prefect" | "prefect.engine"))
     })
 }
 
@@ -77,9 +79,11 @@ mod tests {
 
     #[test]
     fn another_missing_module_is_quoted_as_it_is() {
-        let stderr = "ModuleNotFoundError: No module named 'prefect_aws'\n\n";
-        let quote = "its standard error ends with: ModuleNotFoundError: No module named 'prefect_aws'";
-        assert_eq!(detail(stderr).unwrap(), quote);
+        for module in ["prefect_aws", "prefect.orion", "prefect.engine.x", "prefecture"] {
+            let stderr = format!("ModuleNotFoundError: No module named '{module}'");
+            let quote = format!("its standard error ends with: {stderr}");
+            assert_eq!(detail(&format!("{stderr}\n\n")).unwrap(), quote);
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8Path;
 use uuid::Uuid;
 
-use crate::claim::{Claim, Supervised};
+use crate::claim::{Claim, Fence};
 use crate::folder::RunFolder;
-use crate::supervisor::CLAIM_LIMIT;
+use crate::supervisor::{CLAIM_LIMIT, since_boot};
 
 /// How long a fence is kept.
 pub(crate) const FENCE_TIME: Duration = CLAIM_LIMIT.saturating_mul(2);
@@ -23,25 +23,27 @@ const LEFTOVER_AGE: Duration = Duration::from_mins(1);
 /// The length of a launch key: an id, a hyphen and eight digits.
 const KEY_LENGTH: usize = 45;
 
-/// Who has claimed the run; `None` once it is certain that nobody has and nobody will.
-pub(crate) fn put_up(folder: &RunFolder) -> io::Result<Option<Supervised>> {
+/// The claim on the run. If there was none it is now one for nobody: it is certain then that nobody has claimed the run and
+/// nobody will.
+pub(crate) fn put_up(folder: &RunFolder) -> io::Result<Claim> {
     loop {
-        match folder.claim()? {
-            Some(Claim::Supervisor(supervised)) => return Ok(Some(supervised)),
-            Some(Claim::Nobody) => return Ok(None),
-            None => folder.make()?,
+        if let Some(claim) = folder.claim()? {
+            return Ok(claim);
         }
-        if folder.place_claim(&Claim::Nobody)? {
-            return Ok(None);
+        folder.make()?;
+        let put_up_at = u64::try_from(since_boot().as_micros()).unwrap_or_default();
+        let claim = Claim::Nobody(Fence { put_up_at });
+        if folder.place_claim(&claim)? {
+            return Ok(claim);
         }
     }
 }
 
-/// Removes the folder of a launch that was given up, if it still is.
-pub(crate) fn take_down(folder: &RunFolder) {
+/// Removes the folder of a launch that was given up, if it still is by this very fence: a later one has its own time.
+pub(crate) fn take_down(folder: &RunFolder, fence: Fence) {
     let removed = folder.claim().and_then(|claim| match claim {
-        Some(Claim::Nobody) => folder.remove(),
-        Some(Claim::Supervisor(_)) | None => Ok(()),
+        Some(Claim::Nobody(standing)) if standing == fence => folder.remove(),
+        Some(Claim::Nobody(_) | Claim::Supervisor(_) | Claim::Torn) | None => Ok(()),
     });
     if let Err(error) = removed {
         tracing::debug!(%error, "the folder of a launch that was given up cannot be removed");
@@ -56,7 +58,7 @@ pub(crate) fn clear_leftovers(runs_directory: &Utf8Path) {
             .metadata()
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > LEFTOVER_AGE));
-        if is_old && matches!(folder.claim(), Ok(None | Some(Claim::Nobody))) {
+        if is_old && matches!(folder.claim(), Ok(None | Some(Claim::Nobody(_)))) {
             drop(folder.remove());
         }
     }
@@ -94,11 +96,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(directory.path().join("run")).unwrap();
         let folder = RunFolder::at(path);
-        assert_eq!(put_up(&folder).unwrap(), None);
-        assert_eq!(put_up(&folder).unwrap(), None);
-        assert!(!folder.place_claim(&Claim::Nobody).unwrap());
-        take_down(&folder);
+        let claim = put_up(&folder).unwrap();
+        assert_eq!(put_up(&folder).unwrap(), claim);
+        assert!(!folder.place_claim(&claim).unwrap());
+        let Claim::Nobody(fence) = claim else { panic!("somebody's: {claim:?}") };
+        take_down(&folder, fence);
         assert!(!folder.path().exists());
+    }
+
+    #[test]
+    fn the_time_of_a_fence_that_was_lifted_takes_no_later_one_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().join("run")).unwrap());
+        let Claim::Nobody(first) = put_up(&folder).unwrap() else { panic!("nobody has claimed it") };
+        folder.lift_claim().unwrap();
+        let second = Claim::Nobody(Fence { put_up_at: first.put_up_at + 1 });
+        assert!(folder.place_claim(&second).unwrap());
+        take_down(&folder, first);
+        assert_eq!(folder.claim().unwrap(), Some(second));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `stdout`, `stderr` | the command itself | its output |
 //! | `relayed` | worker | how far the output was passed on |
 //! | `exit` | supervisor, once | how the run ended |
+//! | `hooks-*` | supervisor, once each | nothing: that these hooks were begun |
 //! | `control` | supervisor | the socket that takes orders |
 //! | `prefect` | worker | the temporary working directory |
 
@@ -89,8 +90,15 @@ impl RunFolder {
         }
     }
 
+    /// The claim. One that is not even text of its form is torn: none is ever placed before it is written as a whole. An
+    /// error also for one of another form: a worker of another release may well know whose it is.
     pub(crate) fn claim(&self) -> io::Result<Option<Claim>> {
-        self.read(CLAIM)
+        let Some(content) = self.content(CLAIM)? else { return Ok(None) };
+        match serde_json::from_slice(&content) {
+            Ok(claim) => Ok(Some(claim)),
+            Err(error) if error.is_eof() || error.is_syntax() => Ok(Some(Claim::Torn)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes a claim of nobody back.
@@ -150,8 +158,12 @@ impl RunFolder {
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        self.content(name)?.map(|content| Ok(serde_json::from_slice(&content)?)).transpose()
+    }
+
+    fn content(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match fs_err::read(self.file(name)) {
-            Ok(content) => Ok(Some(serde_json::from_slice(&content)?)),
+            Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -169,17 +181,30 @@ pub(crate) const fn output_name(stream: LogStream) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claim::Fence;
 
     #[test]
     fn only_the_first_claim_is_placed() {
         let directory = tempfile::tempdir().unwrap();
         let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().join("run")).unwrap());
         folder.make().unwrap();
-        let first = Claim::Nobody;
+        let first = Claim::Nobody(Fence { put_up_at: 1 });
         assert_eq!(folder.claim().unwrap(), None);
         assert!(folder.place_claim(&first).unwrap());
-        assert!(!folder.place_claim(&Claim::Nobody).unwrap());
+        assert!(!folder.place_claim(&Claim::Nobody(Fence { put_up_at: 2 })).unwrap());
         assert_eq!(folder.claim().unwrap(), Some(first));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft is left");
+    }
+
+    #[test]
+    fn a_claim_that_a_failure_of_the_machine_has_torn_is_somebodys_and_one_of_another_form_is_not_guessed_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap());
+        for torn in ["", "\0\0\0", r#"{"claimed_by":"nob"#] {
+            std::fs::write(folder.file(CLAIM), torn).unwrap();
+            assert_eq!(folder.claim().unwrap(), Some(Claim::Torn), "{torn:?}");
+        }
+        std::fs::write(folder.file(CLAIM), r#"{"claimed_by":"a_later_release"}"#).unwrap();
+        folder.claim().unwrap_err();
     }
 }

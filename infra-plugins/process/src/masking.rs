@@ -13,7 +13,12 @@ const MASK: &str = "***";
 const SECRET_NAMES: [&str; 2] = ["PREFECT_API_AUTH_STRING", "PREFECT_CLIENT_CUSTOM_HEADERS"];
 
 /// Words in the name of a variable that tell a secret.
-const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"];
+
+/// What the name of a variable ends with that holds a password (`MYSQL_PWD`), and the two of the shell that end so too and
+/// hold directories.
+const PASSWORD_ENDING: &str = "PWD";
+const DIRECTORY_NAMES: [&str; 2] = ["PWD", "OLDPWD"];
 
 /// Shorter values are not looked for in texts: they occur by chance.
 const SHORTEST_SOUGHT: usize = 6;
@@ -62,6 +67,7 @@ fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_NAMES.contains(&name.as_str())
         || SECRET_WORDS.iter().any(|word| name.contains(word))
+        || (name.ends_with(PASSWORD_ENDING) && !DIRECTORY_NAMES.contains(&name.as_str()))
         || password_in_url(value).is_some()
 }
 
@@ -81,6 +87,12 @@ mod tests {
     fn secrets_are_told_by_their_names() {
         for name in ["PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_CLIENT_CUSTOM_HEADERS", "my_db_password"] {
             assert_eq!(shown(name, "value"), "***", "{name}");
+        }
+        for name in ["DB_PASS", "PASSWD", "SSH_PASSPHRASE", "PGPASSWORD", "MYSQL_PWD", "dbpwd"] {
+            assert_eq!(shown(name, "value"), "***", "{name}");
+        }
+        for name in ["PWD", "OLDPWD"] {
+            assert_eq!(shown(name, "/srv/flows"), "/srv/flows", "{name}");
         }
         assert_eq!(shown("PREFECT_API_URL", "http://127.0.0.1:4200/api"), "http://127.0.0.1:4200/api");
     }

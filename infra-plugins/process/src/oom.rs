@@ -21,7 +21,8 @@ struct Counter {
 
 impl OomWitness {
     /// Notes the counters before the run starts. That of the run's own cgroup is the best, then that of the one around
-    /// it, then the machine's.
+    /// it. That of the whole machine proves nothing about this run: with it, any lack of memory elsewhere would explain
+    /// somebody's kill.
     pub(crate) fn before(run: Option<&Utf8Path>) -> Self {
         let counter = counters(run).into_iter().find(|counter| counter.read().is_some());
         let before = counter.as_ref().and_then(Counter::read).unwrap_or_default();
@@ -48,8 +49,7 @@ fn counters(run: Option<&Utf8Path>) -> Vec<Counter> {
     });
     let first_version = first_version_directory()
         .map(|directory| counter(directory.join("memory.oom_control"), format!("oom_kill of the cgroup {directory}")));
-    let machine = counter("/proc/vmstat".into(), "oom_kill of the machine".to_owned());
-    of_run.into_iter().chain(around).chain(first_version).chain([machine]).collect()
+    of_run.into_iter().chain(around).chain(first_version).collect()
 }
 
 /// The directory of this process's cgroup in the memory hierarchy of the first version. In a container it may be the
@@ -88,5 +88,11 @@ mod tests {
         say(2);
         let evidence = "the kernel ran out of memory: oom_kill of the run's cgroup rose from 1 to 2";
         assert_eq!(witness.evidence().unwrap(), evidence);
+    }
+
+    #[test]
+    fn what_the_whole_machine_counts_is_no_evidence() {
+        let files: Vec<Utf8PathBuf> = counters(None).into_iter().map(|counter| counter.file).collect();
+        assert!(files.iter().all(|file| !file.starts_with("/proc")), "{files:?}");
     }
 }

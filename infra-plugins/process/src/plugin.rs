@@ -26,7 +26,7 @@ use worker_core::spec::{Plan, RunSpec};
 use crate::adoption::{self, Adopted};
 use crate::changes::Changes;
 use crate::check;
-use crate::claim::Claim;
+use crate::claim::{Claim, Fence};
 use crate::error::ProcessError;
 use crate::fences::{self, FENCE_TIME};
 use crate::folder::RunFolder;
@@ -127,28 +127,29 @@ impl ProcessPlugin {
     }
 
     /// The handle of a run that somebody has claimed.
-    async fn claimed(&self, folder: &RunFolder) -> Result<Option<Handle>, InfraError> {
-        match folder.claim().map_err(|source| unusable(folder, source))? {
-            Some(Claim::Supervisor(claimed)) => Ok(Some(adoption::handle_of(folder, &claimed).await?)),
-            Some(Claim::Nobody) | None => Ok(None),
+    async fn claimed(&self, key: &LaunchKey, folder: &RunFolder) -> Result<Option<Handle>, InfraError> {
+        let claim = folder.claim().map_err(|source| unusable(folder, source))?;
+        match claim.map(|claim| claim.supervised(key)) {
+            Some(Ok(claimed)) => Ok(Some(adoption::handle_of(folder, &claimed).await?)),
+            Some(Err(_)) | None => Ok(None),
         }
     }
 
     /// Makes way for a launch of what was given up before: whoever launches it now means it.
     fn lift_fence(&self, folder: &RunFolder) -> io::Result<()> {
         let _fences = lock(&self.fences);
-        if folder.claim()? == Some(Claim::Nobody) { folder.lift_claim() } else { Ok(()) }
+        if matches!(folder.claim()?, Some(Claim::Nobody(_))) { folder.lift_claim() } else { Ok(()) }
     }
 
     /// Takes a fence down when its time is over.
-    fn take_down_later(&self, folder: RunFolder) {
+    fn take_down_later(&self, folder: RunFolder, fence: Fence) {
         let fences = Arc::clone(&self.fences);
         let mut taking_down = lock(&self.taking_down);
         while taking_down.try_join_next().is_some() {}
         taking_down.spawn(async move {
             tokio::time::sleep(FENCE_TIME).await;
             let _fences = lock(&fences);
-            fences::take_down(&folder);
+            fences::take_down(&folder, fence);
         });
     }
 }
@@ -195,12 +196,12 @@ impl InfraPlugin for ProcessPlugin {
         let detail = ProcessPlan::of(plan)?;
         self.clear_leftovers().await;
         let folder = self.folder(&plan.key);
-        if let Some(handle) = self.claimed(&folder).await? {
+        if let Some(handle) = self.claimed(&plan.key, &folder).await? {
             return Ok(handle);
         }
         self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?;
         let Some((started, supervisor)) = launch::launch(&self.settings, plan.key, detail, &folder).await? else {
-            let handle = self.claimed(&folder).await?;
+            let handle = self.claimed(&plan.key, &folder).await?;
             return handle.ok_or_else(|| ProcessError::GivenUp.into());
         };
         let handle = HandleDetail::of_started(started).into_handle(plan.key)?;
@@ -214,15 +215,17 @@ impl InfraPlugin for ProcessPlugin {
         }
         self.clear_leftovers().await;
         let folder = self.folder(key);
-        let claimed = {
+        let claim = {
             let _fences = lock(&self.fences);
             fences::put_up(&folder).map_err(|source| unusable(&folder, source))?
         };
-        if let Some(claimed) = claimed {
-            return Ok(Some(adoption::handle_of(&folder, &claimed).await?));
+        match claim.supervised(key) {
+            Ok(claimed) => Ok(Some(adoption::handle_of(&folder, &claimed).await?)),
+            Err(fence) => {
+                self.take_down_later(folder, fence);
+                Ok(None)
+            }
         }
-        self.take_down_later(folder);
-        Ok(None)
     }
 
     async fn reattach(&self, handle: &Handle) -> Result<Found, InfraError> {
@@ -266,13 +269,22 @@ impl InfraPlugin for ProcessPlugin {
         let directory = &self.settings.runs_directory;
         let unusable = |source| ProcessError::RunFolder { path: directory.clone(), source };
         let mut owned = Vec::new();
+        // One that cannot be read must not hide the others.
         for folder in fences::folders(directory).map_err(unusable)? {
-            match folder.claim() {
+            let handle = match folder.claim() {
                 Ok(Some(Claim::Supervisor(claimed))) if self.settings.owner.answers_for(&claimed.owner) => {
-                    owned.push(adoption::handle_of(&folder, &claimed).await?);
+                    adoption::handle_of(&folder, &claimed).await
                 }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, folder = %folder.path(), "the folder of a run cannot be read"),
+                Ok(Some(Claim::Torn)) => Err(self::unusable(&folder, io::ErrorKind::InvalidData.into()).into()),
+                Ok(_) => continue,
+                Err(error) => Err(self::unusable(&folder, error).into()),
+            };
+            match handle {
+                Ok(handle) => owned.push(handle),
+                Err(error) => {
+                    let cause = error.source.as_deref().map(tracing::field::display);
+                    tracing::warn!(%error, cause, "a run is left alone");
+                }
             }
         }
         Ok(owned)

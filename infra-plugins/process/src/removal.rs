@@ -52,14 +52,14 @@ fn remove_folder(folder: &RunFolder) -> Result<(), ProcessError> {
     let failed = |source| ProcessError::Cleanup { path: folder.path().to_owned(), source };
     match folder.claim() {
         // A fence has its own time.
-        Ok(Some(Claim::Nobody)) => return Ok(()),
+        Ok(Some(Claim::Nobody(_))) => return Ok(()),
         Ok(Some(Claim::Supervisor(claimed))) => {
             if let Some(cgroup) = claimed.cgroup.as_deref().and_then(Cgroup::existing) {
                 cgroup.kill();
                 cgroup.remove().map_err(failed)?;
             }
         }
-        Ok(None) | Err(_) => {}
+        Ok(Some(Claim::Torn) | None) | Err(_) => {}
     }
     folder.remove().map_err(failed)
 }

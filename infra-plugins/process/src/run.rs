@@ -107,6 +107,11 @@ impl Run {
         !self.terminated.swap(true, Ordering::AcqRel)
     }
 
+    /// Whether it was terminated without a supervisor.
+    pub(crate) fn was_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Acquire)
+    }
+
     pub(crate) fn note_forced(&self) {
         self.forced.store(true, Ordering::Release);
     }

@@ -54,7 +54,8 @@ async fn ask(run: &Run, intent: KillIntent) -> Result<(), ProcessError> {
             Announced::Unheard => tracing::debug!("the engine did not acknowledge the cancellation"),
         }
     }
-    if order::<String>(run, Order::Terminate).await.is_some() {
+    // A supervisor that answers again after it did not, and was done without, knows nothing of that signal.
+    if run.was_terminated() || order::<String>(run, Order::Terminate).await.is_some() {
         return Ok(());
     }
     // What loses its parent now is found by this later.

@@ -38,6 +38,8 @@ pub(crate) struct Piece {
 pub(crate) struct Tail {
     folder: RunFolder,
     streams: [FileTail; 2],
+    /// Which is read first the next time: one that is flooded must not starve the other.
+    stderr_is_next: bool,
     mark: RelayedMark,
     change: Change,
     since_bounded: u64,
@@ -50,6 +52,7 @@ impl Tail {
         Self {
             folder: folder.clone(),
             streams: [stream(LogStream::Stdout), stream(LogStream::Stderr)],
+            stderr_is_next: false,
             mark: RelayedMark::of(folder, relayed),
             change,
             since_bounded: 0,
@@ -70,7 +73,7 @@ impl Tail {
             self.change.mark_seen();
             // Asked before reading: what was written before the end is then read.
             let has_ended = has_ended();
-            if let Some(piece) = self.streams.iter_mut().find_map(FileTail::read) {
+            if let Some(piece) = self.read() {
                 return Some(piece);
             }
             if has_ended {
@@ -90,6 +93,14 @@ impl Tail {
                 return Some(piece);
             }
         }
+    }
+
+    fn read(&mut self) -> Option<Piece> {
+        let [stdout, stderr] = &mut self.streams;
+        let (first, second) = if self.stderr_is_next { (stderr, stdout) } else { (stdout, stderr) };
+        let piece = first.read().or_else(|| second.read())?;
+        self.stderr_is_next = piece.stream == LogStream::Stdout;
+        Some(piece)
     }
 
     fn remember(&mut self) {
@@ -249,6 +260,17 @@ mod tests {
         assert_eq!(last(&mut second).await.unwrap(), "half\ntwo\n");
         assert_eq!(last(&mut second).await, None);
         assert_eq!(last(&mut written.tail()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_flooded_does_not_starve_the_other() {
+        let mut written = Written::new();
+        written.stdout.write_all(&b"flood\n".repeat(CHUNK)).unwrap();
+        std::fs::write(written.folder.output(LogStream::Stderr), "trouble\n").unwrap();
+        let mut tail = written.tail();
+        assert!(next(&mut tail).await.unwrap().starts_with("flood\n"));
+        assert_eq!(next(&mut tail).await.unwrap(), "trouble\n");
+        assert!(next(&mut tail).await.unwrap().ends_with("flood\n"));
     }
 
     #[tokio::test]

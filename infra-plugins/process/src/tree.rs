@@ -59,7 +59,7 @@ impl Tree {
     /// Remembers who belongs to the run now, so that processes that lose their parent later are still found.
     pub(crate) async fn remember(self: &Arc<Self>) {
         let tree = Arc::clone(self);
-        self.beside_the_runtime(move || tree.members().map_or(0, |members| members.len())).await;
+        self.beside_the_runtime(move || tree.members(None).map_or(0, |members| members.len())).await;
     }
 
     /// Kills every process of the run, again and again until none is left: one may be born during a pass.
@@ -67,7 +67,7 @@ impl Tree {
         let deadline = Instant::now() + SWEEP_LIMIT;
         loop {
             let tree = Arc::clone(self);
-            let left = self.beside_the_runtime(move || tree.kill_pass()).await;
+            let left = self.beside_the_runtime(move || tree.kill_pass(None)).await;
             if left == 0 {
                 return;
             }
@@ -84,9 +84,9 @@ impl Tree {
         tokio::task::spawn_blocking(work).await.unwrap_or_default()
     }
 
-    /// Kills whoever belongs to the run now; how many that were.
-    pub(crate) fn kill_pass(&self) -> usize {
-        let Some(members) = self.members() else {
+    /// Kills whoever belongs to the run now, but for one process and what descends from it; how many that were.
+    pub(crate) fn kill_pass(&self, spared: Option<i32>) -> usize {
+        let Some(members) = self.members(spared) else {
             self.kill_group();
             return 0;
         };
@@ -108,8 +108,11 @@ impl Tree {
         }
     }
 
-    fn members(&self) -> Option<BTreeSet<Identity>> {
-        let processes = procfs::all()?;
+    fn members(&self, spared: Option<i32>) -> Option<BTreeSet<Identity>> {
+        let mut processes = procfs::all()?;
+        if let Some(spared) = spared {
+            leave_out(&mut processes, spared);
+        }
         let marker = self.key.to_string();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let members = members(
@@ -143,6 +146,21 @@ struct Belonging<'t> {
     ancestor: Option<i32>,
     known: &'t BTreeSet<Identity>,
     is_marked: &'t dyn Fn(i32) -> bool,
+}
+
+/// Takes a process, its group and all that descends from it out.
+fn leave_out(processes: &mut Vec<Stat>, spared: i32) {
+    let mut pids = BTreeSet::from([spared]);
+    loop {
+        let before = pids.len();
+        let below = processes.iter().filter(|stat| stat.group == spared || pids.contains(&stat.parent));
+        let below: Vec<i32> = below.map(|stat| stat.pid).collect();
+        pids.extend(below);
+        if pids.len() == before {
+            break;
+        }
+    }
+    processes.retain(|stat| !pids.contains(&stat.pid));
 }
 
 /// The living processes of the run, out of all.
@@ -212,6 +230,19 @@ mod tests {
         assert_eq!(pids(&processes, Some(100), &[], &[]), [0; 0]);
         let known = [Identity { pid: 101, started: Some(59) }];
         assert_eq!(pids(&processes, None, &known, &[]), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_with_its_group_and_its_descendants() {
+        let mut processes = vec![
+            process(101, 90, 100),
+            process(204, 203, 204),
+            process(203, 200, 203),
+            process(200, 90, 200),
+            process(201, 90, 200),
+        ];
+        leave_out(&mut processes, 200);
+        assert_eq!(pids(&processes, Some(100), &[], &[]), [101]);
     }
 
     #[test]

@@ -141,7 +141,9 @@ async fn an_engine_that_does_not_answer_is_terminated_after_a_second() {
     let _stream = engine.greeted().await;
     let asked = Instant::now();
     assert_eq!(engine.cancel().await, Killed::Gracefully);
-    assert!(asked.elapsed() >= Duration::from_secs(1));
+    let took = asked.elapsed();
+    // By then the worker would have done it without a word of the supervisor.
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
     let (output, report) = engine.watched.until_the_end().await;
     assert!(output.contains("TERM"), "{output}");
     assert_eq!(report.concluded, None);

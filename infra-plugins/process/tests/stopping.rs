@@ -94,6 +94,27 @@ async fn a_supervisor_that_does_not_answer_does_not_save_its_run() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_answers_again_does_not_repeat_the_signal_that_was_sent_without_it() {
+    let bench = Bench::new();
+    let script = "trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.05; done";
+    let handle = bench.launch(&script_run(script)).await.unwrap();
+    let mut watched = bench.watch(&handle).await;
+    watched.line("ready").await;
+    let supervisor = bench.supervisor(&handle);
+    signal(&supervisor, Signal::STOP);
+    tokio::select! {
+        _ = bench.plugin.kill(&handle, KillIntent::Shutdown, LIMIT) => panic!("it ended"),
+        _ = watched.line("got TERM") => {}
+    }
+    signal(&supervisor, Signal::CONT);
+    // Long enough for what the supervisor makes of the order that nobody waits for any more.
+    let grace = Duration::from_millis(500);
+    assert_eq!(bench.plugin.kill(&handle, KillIntent::Shutdown, grace).await.unwrap(), Killed::Forcibly);
+    let (output, report) = watched.until_the_end().await;
+    assert_eq!((output.matches("got TERM").count(), report.exit), (1, Exit::Signal(9)), "{output}");
+}
+
+#[tokio::test]
 async fn the_signals_of_a_terminal_or_a_service_manager_do_not_end_a_supervisor() {
     let bench = Bench::new();
     let handle = bench.launch(&script_run("echo ready; read line < /dev/null; exec sleep 600")).await.unwrap();

@@ -6,7 +6,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use infra_contract::{Found, InfraPlugin as _, Killed};
+use infra_contract::{ErrorClass, FlowHooks, Found, InfraPlugin as _, Killed};
 use rustix::process::Signal;
 use serde_json::json;
 use worker_core::exit::Exit;
@@ -150,9 +150,8 @@ async fn a_supervisor_that_was_killed_before_it_named_its_process_is_made_good_f
     assert_eq!(report.exit, Exit::Vanished);
 }
 
-#[tokio::test]
-async fn a_restart_of_the_machine_is_told_as_that() {
-    let mut bench = Bench::new();
+/// A run that was under way when the machine failed.
+async fn lost_with_the_machine(bench: &Bench) -> Handle {
     let mut handle = bench.launch(&script_run("exec sleep 600")).await.unwrap();
     signal(&bench.supervisor(&handle), Signal::KILL);
     signal(&handle.infra_id.0, Signal::KILL);
@@ -161,6 +160,46 @@ async fn a_restart_of_the_machine_is_told_as_that() {
     changed["boot_id"] = json!("another");
     std::fs::write(&claim, changed.to_string()).unwrap();
     handle.detail["boot_id"] = json!("another");
+    handle
+}
+
+#[tokio::test]
+async fn files_that_a_failure_of_the_machine_has_torn_hold_neither_their_run_nor_others() {
+    for torn in ["claim", "process"] {
+        let mut bench = Bench::new();
+        let (whole, handle) = (lost_with_the_machine(&bench).await, lost_with_the_machine(&bench).await);
+        std::fs::write(bench.folder(&handle.key).join(torn), "").unwrap();
+        bench.restart();
+        assert!(bench.plugin.owned().await.unwrap().contains(&whole), "{torn}");
+        let found = bench.plugin.find(&handle.key).await.unwrap().expect("somebody has claimed it");
+        for handle in [&handle, &found] {
+            bench.restart();
+            let Found::Exited(report) = bench.plugin.reattach(handle).await.unwrap() else { panic!("nothing runs") };
+            assert_eq!(report.exit, Exit::NodeLost, "{torn}");
+        }
+        bench.plugin.cleanup(&found).await.unwrap();
+        assert!(!bench.folder(&handle.key).exists(), "{torn}");
+    }
+}
+
+#[tokio::test]
+async fn hooks_that_nobody_has_the_environment_for_are_refused_aloud() {
+    let bench = Bench::new();
+    let handle = bench.launch(&script_run("exec sleep 600")).await.unwrap();
+    let supervisor = bench.supervisor(&handle);
+    signal(&supervisor, Signal::KILL);
+    until("the supervisor has gone", || !is_alive(&supervisor)).await;
+    bench.plugin.kill(&handle, KillIntent::Force, LIMIT).await.unwrap();
+    let error = bench.plugin.run_hooks(&handle, FlowHooks::OnCrashed).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Denied);
+    assert_eq!(error.to_string(), "the hooks cannot be run: the run's supervisor is gone");
+    bench.plugin.cleanup(&handle).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_of_the_machine_is_told_as_that() {
+    let mut bench = Bench::new();
+    let handle = lost_with_the_machine(&bench).await;
     bench.restart();
     assert_eq!(bench.plugin.owned().await.unwrap(), std::slice::from_ref(&handle));
     let Found::Exited(report) = bench.plugin.reattach(&handle).await.unwrap() else { panic!("nothing runs") };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Share of the time in which all tasks waited for memory, in per cent, above which it is short.
 const MOST_MEMORY_STALLS: f64 = 10.0;
 /// Share of the time in which some task waited for a processor, in per cent, above which they are short.
@@ -32,7 +34,8 @@ pub(super) struct Limits {
 }
 
 /// Why a run is not started now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// Memory is short.
     Memory,
@@ -55,16 +58,16 @@ impl fmt::Display for Hold {
     }
 }
 
-/// Decides. Where none of our runs is live, holding one back for want of processors would not make them any freer: a machine
-/// that others keep busy must still execute something.
+/// Decides. Where none of our runs is live, holding one back would make nothing freer: a machine that others keep busy, or
+/// whose memory others use up, must still execute something.
 pub(super) fn decide(load: &Load, starting: u64, nothing_runs: bool, limits: Limits) -> Option<Hold> {
+    if nothing_runs {
+        return None;
+    }
     let memory_is_short = load.memory_used.is_some_and(|used| used > limits.memory_percent)
         || load.memory_stalls.is_some_and(|stalls| stalls > MOST_MEMORY_STALLS);
     if memory_is_short {
         return Some(Hold::Memory);
-    }
-    if nothing_runs {
-        return None;
     }
     let is_pressed = load.processor_stalls.is_none_or(|stalls| stalls > MOST_PROCESSOR_STALLS);
     let is_crowded = load.runnable.is_some_and(|runnable| runnable.saturating_add(starting) > limits.runnable);
@@ -95,10 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_nearly_used_up_or_waited_for_holds_runs_even_if_nothing_runs() {
+    fn memory_that_is_nearly_used_up_or_waited_for_holds_runs() {
         for short in [Load { memory_used: Some(91), ..IDLE }, Load { memory_stalls: Some(10.5), ..IDLE }] {
             assert_eq!(decided(short, 0), Some(Hold::Memory));
-            assert_eq!(decide(&short, 0, true, LIMITS), Some(Hold::Memory));
         }
         assert_eq!(decided(Load { memory_used: Some(90), memory_stalls: Some(10.0), ..IDLE }, 0), None);
     }
@@ -114,9 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_others_keep_busy_still_executes_something() {
+    fn a_machine_that_others_fill_still_executes_something() {
         let busy = Load { processor_stalls: Some(99.0), runnable: Some(500), ..IDLE };
-        assert_eq!(decide(&busy, 0, true, LIMITS), None);
+        let short = Load { memory_used: Some(99), memory_stalls: Some(50.0), ..IDLE };
+        for load in [busy, short] {
+            assert_eq!(decide(&load, 0, true, LIMITS), None);
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    hold: Hold,
     since: Instant,
     last: Instant,
     said: bool,
@@ -79,6 +80,11 @@ impl Admission {
     pub fn admit(&self) -> Result<(), Hold> {
         let Some(gate) = &self.0 else { return Ok(()) };
         gate.admit(Instant::now())
+    }
+
+    /// Why runs are held at present, if they are: for people.
+    pub fn hold(&self) -> Option<Hold> {
+        self.0.as_ref().and_then(|gate| gate.state().hold(Instant::now()))
     }
 
     /// A run that was admitted is on its way. It counts until what it executes can be seen on the machine.
@@ -122,12 +128,17 @@ impl State {
     }
 
     fn holds(&mut self, hold: Hold, now: Instant) {
-        let held = self.held.get_or_insert(Held { since: now, last: now, said: false });
-        held.last = now;
+        let held = self.held.get_or_insert(Held { hold, since: now, last: now, said: false });
+        (held.hold, held.last) = (hold, now);
         if !held.said && now.duration_since(held.since) >= WORTH_SAYING {
             held.said = true;
             tracing::info!("due runs have to wait: {hold}");
         }
+    }
+
+    /// Nobody says that no run is due any more, so a hold is over once it is not repeated.
+    fn hold(&self, now: Instant) -> Option<Hold> {
+        self.held.filter(|held| now.duration_since(held.last) < WORTH_SAYING).map(|held| held.hold)
     }
 
     fn goes_on(&mut self, now: Instant) {

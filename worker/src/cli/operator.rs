@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,8 +13,7 @@ use super::operator_drain::{DrainArgs, drain};
 use super::settings::Source;
 use crate::console;
 use crate::operator::{
-    AskError, Cancelled, Cordoned, Line, RunNamed, RunSeen, Status, Why, cancelled, lines, runs_table, status_text,
-    why_text,
+    self, AskError, Cordoned, Line, RunSeen, Status, cancelled, lines, runs_table, status_text, why_text,
 };
 use crate::run::ErrorChain;
 
@@ -53,6 +53,7 @@ pub(super) struct Asking {
 #[derive(Clone, Debug, Args)]
 pub(super) struct OneRun {
     /// Its id, its name, or the beginning of either
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     run: String,
     #[command(flatten)]
     asking: Asking,
@@ -171,49 +172,13 @@ async fn cordon(asking: &Asking, from: Source, path: &str) -> Result<ExitCode, S
 }
 
 async fn why(one: &OneRun, from: Source) -> Result<ExitCode, String> {
-    let lines = one.asking.lines(from).await?;
-    let named = RunNamed { run: one.run.clone(), anywhere: true };
-    let asked = futures::future::join_all(lines.iter().map(|line| line.post::<Why>("/why", &named))).await;
-    let (mut known, refused) = sorted(asked);
-    // Whoever executes it knows most, then who did, then who might.
-    known.sort_by_key(|why| (why.live.is_none(), why.notes.is_empty(), !why.pool_is_served));
-    let best = known.first().ok_or(refused)?;
-    one.asking.print(best, |why| why_text(why, Timestamp::now()));
+    let told = operator::why(&one.asking.lines(from).await?, &one.run).await?;
+    one.asking.print(&told, |why| why_text(why, Timestamp::now()));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn cancel(one: &OneRun, from: Source) -> Result<ExitCode, String> {
-    let lines = one.asking.lines(from).await?;
-    let mut refused = String::new();
-    // First whoever executes it, whichever that is; a run that nobody here executes may still be one of the API.
-    for anywhere in [false, true] {
-        let named = RunNamed { run: one.run.clone(), anywhere };
-        let asked = lines.iter().take(if anywhere { 1 } else { usize::MAX });
-        let asked = futures::future::join_all(asked.map(|line| line.post::<Cancelled>("/cancel", &named))).await;
-        let is_unknown = asked.iter().all(|answer| matches!(answer, Err(AskError::Refused { is_unknown: true, .. })));
-        let (done, why) = sorted(asked);
-        if let Some(done) = done.first() {
-            one.asking.print(done, cancelled);
-            return Ok(if done.took() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        refused = why;
-        if !is_unknown {
-            break;
-        }
-    }
-    Err(refused)
-}
-
-/// The answers, and the text of what most deserves to be said if there is none.
-fn sorted<T>(asked: Vec<Result<T, AskError>>) -> (Vec<T>, String) {
-    let (mut given, mut why) = (Vec::new(), String::new());
-    for answer in asked {
-        match answer {
-            Ok(answer) => given.push(answer),
-            Err(AskError::Refused { is_unknown: true, text }) if why.is_empty() => why = text,
-            Err(AskError::Refused { is_unknown: true, .. }) => {}
-            Err(error) => why = ErrorChain(&error).to_string(),
-        }
-    }
-    (given, why)
+    let done = operator::cancel(&one.asking.lines(from).await?, &one.run).await?;
+    one.asking.print(&done, cancelled);
+    Ok(if done.took() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

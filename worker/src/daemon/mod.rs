@@ -8,8 +8,8 @@ mod pool_worker;
 mod servers;
 mod stopping;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use central_api_client::{ApiError, Client, EventEmitter, LogShipper, Spool};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
-use crate::adoption::{Adoption, Common};
+use crate::adoption::Adoption;
 use crate::console::{self, OutputSink};
 use crate::failpoint;
 use crate::journal::{self, Record};
@@ -35,6 +35,7 @@ use crate::pool::pace;
 use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
 use crate::registry::{ProcessSettings, Registry, raise_open_files_limit};
 use crate::repair::{self, Repair};
+use crate::resources::Resources;
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
@@ -104,17 +105,17 @@ impl Daemon {
     fn new(plan: DaemonPlan) -> Result<(Self, Vec<Record>), StartError> {
         let api_url = plan.client.api_url.clone();
         let folder = Arc::new(state_folder::take(&plan.state_dir, &api_url)?);
-        let journal::Opened { journal, records, moved_aside } = journal::open(folder.path())?;
+        let journal::Opened { journal, records, is_complete, .. } = journal::open(folder.path())?;
         // Of what was taken over only a record tells, or, where those were lost, the infrastructure.
-        if records.is_empty() && moved_aside.is_none() {
+        if records.is_empty() && is_complete {
             folder.forget_what_was_taken_over().map_err(|source| StateFolderError::unusable(&folder, source))?;
         }
         let client = Client::new(plan.client)?;
         let delivery_stop = CancellationToken::new();
-        let [log_spool, event_spool] = spools(&folder, &state_folder::take_left(&folder, &plan.state_dir, &api_url));
+        let [log_spool, event_spool] = spools(&folder);
         let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone(), Some(log_spool));
         let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone(), Some(event_spool));
-        let common = Common {
+        let resources = Resources {
             client,
             logs,
             events,
@@ -125,14 +126,14 @@ impl Daemon {
             run_settings: Arc::new(plan.run_settings),
             timelines: Timelines::default(),
         };
-        let cordoned = common.journal.recall(CORDONED).unwrap_or(false);
+        let cordoned = resources.journal.recall(CORDONED).unwrap_or(false);
         let shared = Shared {
-            common: common.clone(),
+            resources: resources.clone(),
             cancellation: plan.cancellation,
             first_pass: watch::Sender::new(false),
             cordoned: watch::Sender::new(cordoned),
             liveness: Liveness::default(),
-            admission: Admission::new(plan.admission, common.live.clone()),
+            admission: Admission::new(plan.admission, resources.live.clone()),
             serves: watch::Sender::new(plan.wait_for_api),
         };
         let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
@@ -140,13 +141,18 @@ impl Daemon {
         let process = ProcessSettings { owner: folder.owner().clone(), ..plan.process };
         let registry = Arc::new(Registry::new(process));
         let place = |pool: &PlannedPool| (pool.plan.pool.clone(), (pool.index, Arc::new(pool.plan.rerun.clone())));
+        let loops = TaskTracker::new();
         let adoption = Arc::new(Adoption {
-            common,
+            resources,
             registry: Arc::clone(&registry),
             pools: plans.iter().map(place).collect(),
             folder: Arc::clone(&folder),
             state_dir: plan.state_dir,
             api_url,
+            deliveries: delivery_stop.clone(),
+            deliverers: loops.clone(),
+            left_since: Mutex::default(),
+            forgotten: Mutex::default(),
         });
         let daemon = Self {
             plans,
@@ -159,11 +165,12 @@ impl Daemon {
             drain: None,
             course: watch::Sender::new(Course::Staying),
             pools: Vec::new(),
-            loops: TaskTracker::new(),
+            loops,
             stop: CancellationToken::new(),
             delivery: Delivery::new(delivery_stop, [shipping, emitting]),
             run_once: plan.run_once,
-            wait_for_api: plan.wait_for_api,
+            // With runs to look after it is no first start, and the settings were right before.
+            wait_for_api: plan.wait_for_api || !records.is_empty(),
             check_server_version: plan.check_server_version,
         };
         Ok((daemon, records))
@@ -181,15 +188,15 @@ impl Daemon {
         let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
         let pools = self.plans.iter().map(|pool| (pool.index, pool.plan.pool.clone()));
         let liveness = self.shared.liveness.clone();
-        let counted = Counted { live: self.shared.common.live.clone(), pools: pools.collect(), liveness };
+        let counted = Counted { live: self.shared.resources.live.clone(), pools: pools.collect(), liveness };
         servers.serve(watched, counted, &self.shared, &self.loops, &self.intake, &self.stop);
         self.loops.spawn(self.repair().run(self.stop.clone()));
     }
 
     fn repair(&self) -> Repair {
         Repair {
-            client: self.shared.common.client.clone(),
-            live: self.shared.common.live.clone(),
+            client: self.shared.resources.client.clone(),
+            live: self.shared.resources.live.clone(),
             plugins: self.registry.all(),
             adoption: Arc::clone(&self.adoption),
             grace: self.shutdown.borrow().grace,
@@ -255,7 +262,7 @@ impl Daemon {
         let api_is_right = Arc::new(AtomicBool::new(false));
         let ask = |pool: &PlannedPool| -> BoxFuture<'static, Opened> {
             let preflight = Preflight {
-                client: self.shared.common.client.clone(),
+                client: self.shared.resources.client.clone(),
                 pool: pool.plan.pool.clone(),
                 work_queues: pool.plan.work_queues.clone(),
                 kind: pool.plan.kind.clone(),
@@ -272,7 +279,7 @@ impl Daemon {
     }
 
     fn server_version(&self) -> impl Future<Output = Result<(), PreflightError>> + use<> {
-        let client = self.shared.common.client.clone();
+        let client = self.shared.resources.client.clone();
         let wanted = self.check_server_version && !client.is_cloud();
         async move { if wanted { check_server_version(&client).await } else { Ok(()) } }
     }
@@ -291,7 +298,7 @@ impl Daemon {
             pool.spawn_loops(&self.loops, &self.intake, &self.stop);
         }
         let event = pool.lifecycle_event("started", None);
-        self.shared.common.events.emit(event.clone());
+        self.shared.resources.events.emit(event.clone());
         console::line(&format!("Worker '{}' started!", pool.settings.worker_name));
         self.pools.push((pool, event));
     }
@@ -311,7 +318,7 @@ impl Daemon {
             }
         }
         for (pool, _) in &self.pools {
-            self.shared.common.live.until_empty(pool.dispatcher.pool).await;
+            self.shared.resources.live.until_empty(pool.dispatcher.pool).await;
         }
         first_error.map_or(Ok(()), Err)
     }
@@ -327,17 +334,23 @@ impl Daemon {
     }
 }
 
-/// Where log lines and events wait that the API did not take, with what other daemons left of them.
-fn spools(own: &StateFolder, left: &[StateFolder]) -> [Spool; 2] {
-    ["logs", "events"].map(|of| {
-        let mut spool = Spool::open(own.path().join("spool").join(of));
-        for other in left {
-            if let Err(error) = spool.adopt(&other.path().join("spool").join(of)) {
-                tracing::warn!("the {of} that {} left cannot be taken over: {error}", other.name());
+/// Where log lines and events wait that the API did not take, with what was taken over of other daemons before.
+fn spools(folder: &StateFolder) -> [Spool; 2] {
+    let taken = folder.taken_spools();
+    let spools = ["logs", "events"].map(|of| {
+        let mut spool = Spool::open(folder.spool().join(of));
+        for other in &taken {
+            if let Err(error) = spool.adopt(&other.join(of)) {
+                tracing::warn!("{of} in {other} cannot be taken over: {error}");
             }
         }
         spool
-    })
+    });
+    for other in &taken {
+        // One that is not empty is kept for the next start.
+        drop(fs_err::remove_dir(other));
+    }
+    spools
 }
 
 /// Waits for an answer that may take its time, and is not taken for a poller that hangs meanwhile.

@@ -12,14 +12,14 @@ use crate::signals::ReloadSignal;
 impl Daemon {
     /// Opens the control socket. It is served until the very end of the stop, so it is the caller's to close.
     pub(super) fn open_desk(&self, drains: mpsc::Sender<Drain>) -> Option<DeskServer> {
-        let common = &self.shared.common;
+        let resources = &self.shared.resources;
         let desk = Desk {
             daemon: self.folder.name().to_owned(),
             started: Timestamp::now(),
-            client: common.client.clone(),
-            live: common.live.clone(),
-            timelines: common.timelines.clone(),
-            journal: Arc::clone(&common.journal),
+            client: resources.client.clone(),
+            live: resources.live.clone(),
+            timelines: resources.timelines.clone(),
+            journal: Arc::clone(&resources.journal),
             pools: self.plans.clone(),
             cordoned: self.shared.cordoned.clone(),
             course: self.course.clone(),

@@ -13,7 +13,6 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::adoption::Common;
 use crate::cancellation::{CancellationPolicy, Observer};
 use crate::dispatcher::Dispatcher;
 use crate::health::Watched;
@@ -26,11 +25,12 @@ use crate::pool::sync::SyncLoop;
 use crate::pool::{ChannelHealth, PoolSettings, PoolView, TeardownDesk};
 use crate::refusals::Refusals;
 use crate::registry::Registered;
+use crate::resources::Resources;
 use crate::run::{WorkerIdentity, lifecycle_event, worker_resource};
 
 /// What the pool workers of a daemon share.
 pub(super) struct Shared {
-    pub(super) common: Common,
+    pub(super) resources: Resources,
     pub(super) cancellation: CancellationPlan,
     /// Set once what earlier processes left is known.
     pub(super) first_pass: watch::Sender<bool>,
@@ -75,16 +75,16 @@ impl PoolWorker {
         let Registered { plugin, worker_class } = registered;
         let settings = Arc::new(settings(plan, &*plugin, worker_class));
         let name = settings.worker_name.clone();
-        let client = shared.common.client.attributed(&name);
+        let client = shared.resources.client.attributed(&name);
         let identity = Arc::new(WorkerIdentity { name, kind: plugin.kind(), id: OnceLock::new() });
         let rerun = Arc::new(plan.rerun.clone());
         let dispatcher = Dispatcher {
             pool: *index,
             limit: Some(limit.clone()),
-            live: shared.common.live.clone(),
+            live: shared.resources.live.clone(),
             refusals: Refusals::default(),
-            tasks: shared.common.actors.clone(),
-            around: shared.common.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
+            tasks: shared.resources.actors.clone(),
+            around: shared.resources.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
         };
         Self {
             settings,

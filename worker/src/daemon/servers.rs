@@ -36,7 +36,7 @@ impl Servers {
         stop: &CancellationToken,
     ) {
         if Systemd::is_listening() {
-            let (liveness, live) = (shared.liveness.clone(), shared.common.live.clone());
+            let (liveness, live) = (shared.liveness.clone(), shared.resources.live.clone());
             let systemd = Systemd { liveness, live, serves: shared.serves.subscribe() };
             tasks.spawn(systemd.run(intake.clone(), stop.clone()));
         }

@@ -66,13 +66,13 @@ impl Daemon {
     pub(super) async fn stop(self, signals: &mut StopSignals) -> Stopped {
         self.course.send_replace(Course::Stopping);
         self.intake.cancel();
-        self.shared.common.actors.close();
-        self.shared.common.live.close();
+        self.shared.resources.actors.close();
+        self.shared.resources.live.close();
         let mut stopped = self.end_runs(signals).await;
         self.stop.cancel();
         self.loops.close();
         for (pool, started) in &self.pools {
-            self.shared.common.events.emit(pool.lifecycle_event("stopped", Some(started)));
+            self.shared.resources.events.emit(pool.lifecycle_event("stopped", Some(started)));
         }
         let names: Vec<String> = self.pools.iter().map(|(pool, _)| pool.settings.worker_name.clone()).collect();
         tokio::select! {
@@ -93,7 +93,7 @@ impl Daemon {
         let runs = self.shutdown.borrow().runs;
         match runs {
             RunsAtStop::Auto => {
-                match surroundings::end_of_our_children(&self.shared.common.run_settings.worker_environment).await {
+                match surroundings::end_of_our_children(&self.shared.resources.run_settings.worker_environment).await {
                     None => RunsAtStop::Leave,
                     Some(why) => {
                         tracing::info!("runs cannot outlive this process, so they are waited for: {why}");
@@ -106,7 +106,7 @@ impl Daemon {
     }
 
     async fn end_runs(&self, signals: &mut StopSignals) -> Stopped {
-        let live = &self.shared.common.live;
+        let live = &self.shared.resources.live;
         if live.total() == 0 {
             return Stopped::InOrder;
         }
@@ -140,7 +140,7 @@ impl Daemon {
     /// Waits as long as the operator wants. None if a signal comes first: it is the first one, so it means what it always
     /// means, and a service manager that stops the unit meanwhile kills no run that could go on.
     async fn drain(&self, drain: Drain, signals: &mut StopSignals) -> Option<Stopped> {
-        let live = &self.shared.common.live;
+        let live = &self.shared.resources.live;
         let count = live.total();
         let bound =
             drain.timeout.map_or_else(|| "for as long as they take".to_owned(), |limit| format!("up to {limit:?}"));
@@ -166,7 +166,7 @@ impl Daemon {
 
     async fn stop_runs(&self, signals: &mut StopSignals) -> Stopped {
         let grace = self.shutdown.borrow().grace;
-        let live = &self.shared.common.live;
+        let live = &self.shared.resources.live;
         tracing::info!("stopping {} runs; they have {grace:?} to end by themselves", live.total());
         live.tell_all(&Input::Stop(StopReason::Shutdown));
         match self.until_over(grace + AFTER_GRACE, signals).await {
@@ -186,10 +186,10 @@ impl Daemon {
     }
 
     async fn stop_runs_at_once(&self) -> Stopped {
-        let live = &self.shared.common.live;
+        let live = &self.shared.resources.live;
         live.tell_all(&Input::Stop(StopReason::Shutdown));
         live.tell_all(&Input::StopNow);
-        if tokio::time::timeout(HURRY, self.shared.common.actors.wait()).await.is_err() {
+        if tokio::time::timeout(HURRY, self.shared.resources.actors.wait()).await.is_err() {
             tracing::error!("{} runs did not end in time; the next worker process goes on with them", live.total());
         }
         Stopped::AtOnce
@@ -203,7 +203,7 @@ impl Daemon {
                 Stopped::AtOnce
             }
             Waited::TimeOut => {
-                let left = self.shared.common.live.total();
+                let left = self.shared.resources.live.total();
                 tracing::warn!("the API does not answer; the next worker process puts {left} runs back");
                 Stopped::InOrder
             }
@@ -212,7 +212,7 @@ impl Daemon {
 
     async fn until_over(&self, limit: Duration, signals: &mut StopSignals) -> Waited {
         tokio::select! {
-            () = self.shared.common.actors.wait() => Waited::Over,
+            () = self.shared.resources.actors.wait() => Waited::Over,
             () = tokio::time::sleep(limit) => Waited::TimeOut,
             signal = signals.next() => Waited::Signal(signal),
         }

@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redb::{Database, Durability};
+use redb::Database;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use worker_core::ids::LaunchKey;
 use worker_core::machine::Run;
 
+use super::store::Store;
 use super::tables::{self, Change, Past};
 use super::{Journal, JournalError, Record};
 
@@ -34,7 +35,7 @@ struct Request {
 ///
 /// Dropping it writes what waits and closes the file.
 pub struct DiskJournal {
-    database: Arc<Database>,
+    store: Arc<Store>,
     requests: Option<SyncSender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,13 +47,22 @@ impl fmt::Debug for DiskJournal {
 }
 
 impl DiskJournal {
-    pub(super) fn start(database: Database) -> std::io::Result<Self> {
-        let database = Arc::new(database);
+    pub(super) fn start(store: Store) -> std::io::Result<Self> {
+        let store = Arc::new(store);
         let (requests, receiver) = sync_channel(WAITING);
-        let written = Arc::clone(&database);
+        let written = Arc::clone(&store);
         let thread =
             std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&written, &receiver))?;
-        Ok(Self { database, requests: Some(requests), thread: Some(thread) })
+        Ok(Self { store, requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// The records as they are on disk now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+        let read = self.store.read(read).map_err(|error| JournalError::Write(Arc::new(error)))?;
+        Ok(read.records)
     }
 
     /// What happened to the runs that are over, oldest first: a bounded number.
@@ -60,7 +70,7 @@ impl DiskJournal {
     /// # Errors
     /// The file cannot be read.
     pub fn history(&self) -> Result<Vec<(LaunchKey, crate::timeline::Timeline)>, JournalError> {
-        let past = tables::history(&self.database).map_err(|error| JournalError::Write(Arc::new(error)))?;
+        let past = self.store.read(tables::history).map_err(|error| JournalError::Write(Arc::new(error)))?;
         Ok(past.into_iter().map(|Past { key, timeline }| (key, timeline)).collect())
     }
 
@@ -75,7 +85,7 @@ impl DiskJournal {
 
     /// What was remembered, if it can be read.
     pub fn recall<T: DeserializeOwned>(&self, word: &str) -> Option<T> {
-        let value = tables::remembered(&self.database, word).ok()??;
+        let value = self.store.read(|database| tables::remembered(database, word)).ok()??;
         serde_json::from_slice(&value).ok()
     }
 
@@ -137,7 +147,7 @@ impl Drop for DiskJournal {
 }
 
 /// Brings changes to disk: at once where somebody waits, within [`SOON`] otherwise, and all that wait together.
-fn write(database: &Database, requests: &Receiver<Request>) {
+fn write(store: &Store, requests: &Receiver<Request>) {
     let mut batch: Vec<Request> = Vec::new();
     let mut since: Option<Instant> = None;
     loop {
@@ -158,7 +168,7 @@ fn write(database: &Database, requests: &Receiver<Request>) {
         let is_awaited = batch.iter().any(|request| request.done.is_some());
         let is_due = since.is_some_and(|since| since.elapsed() >= SOON);
         if !batch.is_empty() && (is_awaited || is_due || ended || batch.len() >= MOST_TOGETHER) {
-            let written = commit(database, &batch);
+            let written = commit(store, &batch);
             let failed = written.is_err();
             settle(&mut batch, &written);
             since = (!batch.is_empty()).then(Instant::now);
@@ -173,15 +183,9 @@ fn write(database: &Database, requests: &Receiver<Request>) {
     }
 }
 
-fn commit(database: &Database, batch: &[Request]) -> Result<(), JournalError> {
-    let attempt = || -> Result<(), redb::Error> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        tables::apply(&transaction, batch.iter().map(|request| &request.change))?;
-        transaction.commit()?;
-        Ok(())
-    };
-    attempt().map_err(|error| JournalError::Write(Arc::new(error)))
+fn commit(store: &Store, batch: &[Request]) -> Result<(), JournalError> {
+    let changes = batch.iter().map(|request| &request.change);
+    store.commit(changes).map_err(|error| JournalError::Write(Arc::new(error)))
 }
 
 /// Tells whoever waits. What nobody waits for and could not be written is tried again with the next batch, within a bound.
@@ -198,16 +202,22 @@ fn settle(batch: &mut Vec<Request>, written: &Result<(), JournalError>) {
     *batch = left;
 }
 
-/// The records of a file, with what could not be read.
-pub(super) fn read(database: &Database) -> Result<(Vec<Record>, Vec<String>), redb::Error> {
-    let mut records = Vec::new();
-    let mut unreadable = Vec::new();
+/// The records of a file.
+pub(super) struct Read {
+    pub(super) records: Vec<Record>,
+    /// Why others could not be read.
+    pub(super) unreadable: Vec<String>,
+}
+
+/// Reads the records.
+pub(super) fn read(database: &Database) -> Result<Read, redb::Error> {
+    let mut all = Read { records: Vec::new(), unreadable: Vec::new() };
     for tables::Stored { key, record } in tables::records(database)? {
         match serde_json::from_slice::<Record>(&record) {
-            Ok(record) if tables::bytes(record.run.key).as_slice() == key.as_slice() => records.push(record),
-            Ok(Record { run: Run { key, .. }, .. }) => unreadable.push(format!("{key}: stored under another key")),
-            Err(error) => unreadable.push(error.to_string()),
+            Ok(record) if tables::bytes(record.run.key).as_slice() == key.as_slice() => all.records.push(record),
+            Ok(Record { run: Run { key, .. }, .. }) => all.unreadable.push(format!("{key}: stored under another key")),
+            Err(error) => all.unreadable.push(error.to_string()),
         }
     }
-    Ok((records, unreadable))
+    Ok(all)
 }

@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod opening;
 mod record;
+mod store;
 mod tables;
 
 #[cfg(test)]

@@ -3,18 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::disk::{self, DiskJournal, Read};
+use super::store::Store;
+use super::{JournalError, Record};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
-use redb::{Builder, Database};
-
-use super::disk::{self, DiskJournal};
-use super::{JournalError, Record};
 
 /// The journal's name in its folder.
 pub const FILE: &str = "journal.redb";
-
-/// The records are small and few: more would only be memory.
-const CACHE_BYTES: usize = 1024 * 1024;
 
 /// A journal and what was in it.
 pub struct Opened {
@@ -22,6 +18,8 @@ pub struct Opened {
     pub journal: DiskJournal,
     /// What an earlier process left.
     pub records: Vec<Record>,
+    /// Whether every record could be read: what the others told has to be found out again.
+    pub is_complete: bool,
     /// The file that was moved aside because it could not be read. What it told has to be found out again.
     pub moved_aside: Option<Utf8PathBuf>,
 }
@@ -36,7 +34,7 @@ pub fn open(folder: &Utf8Path) -> Result<Opened, JournalError> {
     let cannot_open =
         |source: Arc<dyn std::error::Error + Send + Sync>| JournalError::Open { path: path.clone(), source };
     let mut moved_aside = None;
-    let (database, records) = match try_open(&path) {
+    let (store, read) = match try_open(&path) {
         Ok(opened) => opened,
         Err(Trouble::Usable(error)) => return Err(cannot_open(Arc::new(error))),
         Err(Trouble::Damaged(why)) => {
@@ -54,8 +52,9 @@ pub fn open(folder: &Utf8Path) -> Result<Opened, JournalError> {
             }
         }
     };
-    let journal = DiskJournal::start(database).map_err(|error| cannot_open(Arc::new(error)))?;
-    Ok(Opened { journal, records, moved_aside })
+    let journal = DiskJournal::start(store).map_err(|error| cannot_open(Arc::new(error)))?;
+    let is_complete = moved_aside.is_none() && read.unreadable.is_empty();
+    Ok(Opened { journal, records: read.records, is_complete, moved_aside })
 }
 
 enum Trouble {
@@ -65,29 +64,28 @@ enum Trouble {
 }
 
 /// Opens and reads. The library is not trusted to take every kind of damage for an error: a panic is damage as well.
-fn try_open(path: &Utf8Path) -> Result<(Database, Vec<Record>), Trouble> {
+fn try_open(path: &Utf8Path) -> Result<(Store, Read), Trouble> {
     let attempt = || -> Result<_, redb::Error> {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
-        let read = disk::read(&database)?;
-        Ok((database, read))
+        let store = Store::open(path.to_owned())?;
+        let read = store.read(disk::read)?;
+        Ok((store, read))
     };
-    let (database, (records, unreadable)) = match catch_unwind(AssertUnwindSafe(attempt)) {
+    let (store, read) = match catch_unwind(AssertUnwindSafe(attempt)) {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) if is_damage(&error) => return Err(Trouble::Damaged(error.to_string())),
         Ok(Err(error)) => return Err(Trouble::Usable(error)),
         Err(_) => return Err(Trouble::Damaged("reading it failed in an unforeseen way".to_owned())),
     };
-    for why in unreadable {
+    for why in &read.unreadable {
         tracing::error!("a record of the journal {path} cannot be read and is passed over: {why}");
     }
-    Ok((database, records))
+    Ok((store, read))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what the library may add is no known damage")]
 fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Corrupted(_)
-        | redb::Error::UpgradeRequired(_)
         | redb::Error::TableTypeMismatch { .. }
         | redb::Error::TypeDefinitionChanged { .. } => true,
         // A file that is too short, or is none of this library's, is told by an error of reading.

@@ -60,7 +60,7 @@ fn sorted(mut records: Vec<Record>) -> Vec<Record> {
 async fn what_was_persisted_is_there_for_the_next_process_and_what_was_forgotten_is_not() {
     let (_kept, folder) = folder();
     let first = opened(&folder);
-    assert!(first.records.is_empty() && first.moved_aside.is_none());
+    assert!(first.records.is_empty() && first.is_complete);
     for number in 0..3 {
         first.journal.persist(&record(number)).await.unwrap();
     }
@@ -69,6 +69,7 @@ async fn what_was_persisted_is_there_for_the_next_process_and_what_was_forgotten
     drop(first);
     let second = opened(&folder);
     assert_eq!(sorted(second.records), [record(0), record(2), record(3)]);
+    assert_eq!(sorted(second.journal.records().unwrap()), [record(0), record(2), record(3)]);
     let history = second.journal.history().unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!((history[0].0, history[0].1.notes[0].text.as_str()), (key(1), "claimed"));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use worker_core::ids::RunId;
 
+use crate::admission::Hold;
 use crate::daemon::Stopped;
 use crate::live_runs::Stage;
 use crate::timeline::Note;
@@ -89,6 +90,9 @@ pub struct PoolStatus {
     pub last_poll_seconds: Option<f64>,
     /// How it is served.
     pub health: Health,
+    /// Why due runs of it are left where they are, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// Why it is not, where there is more to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -26,9 +26,7 @@ pub(super) async fn cancel(desk: &Desk, named: &RunNamed) -> Result<Cancelled, N
     let live = sightings.iter().map(|sighting| (sighting.seen.key.run, sighting.seen.name.clone()));
     let (run, sighting) = match pick(&named.run, live) {
         Picked::One(run) => (run, sightings.into_iter().find(|sighting| sighting.seen.key.run == run)),
-        Picked::Several(which) => {
-            return Err(NoAnswer::Ambiguous(format!("several runs begin with '{}': {which}", named.run)));
-        }
+        Picked::Several(text) => return Err(NoAnswer::Ambiguous(text)),
         Picked::None => match named.run.parse::<RunId>() {
             Ok(run) if named.anywhere => (run, None),
             Ok(_) | Err(_) => {

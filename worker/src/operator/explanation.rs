@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::tables::span;
+use crate::admission::Hold;
 
 /// What is known.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub(super) struct Here {
     pub(super) limit: Option<usize>,
     /// How long ago the last poll was answered.
     pub(super) last_poll: Duration,
+    /// Why due runs are left where they are, if they are.
+    pub(super) hold: Option<Hold>,
 }
 
 /// The name of a run's pool.
@@ -166,6 +169,9 @@ fn reasons_here(facts: &Facts, here: &Here, pool: &str) -> Vec<String> {
     {
         reasons.push(format!("This worker's limit for '{pool}' is reached: {} of {limit} runs are live.", here.live));
     }
+    if let Some(hold) = here.hold {
+        reasons.push(format!("Due runs of '{pool}' wait here: {hold}."));
+    }
     reasons
 }
 
@@ -212,6 +218,7 @@ mod tests {
         let scheduled = |more: Value, here: Option<Here>| facts("SCHEDULED", &more, here);
         let due = json!({"next_scheduled_start_time": "2026-11-21T01:12:00Z"});
         let queue = Here { queues: vec!["high".to_owned()], ..here(false) };
+        let held = Here { hold: Some(Hold::Memory), ..here(false) };
         let full = Here { live: 2, limit: Some(2), ..here(false) };
         for (facts, reason) in [
             (scheduled(json!({"work_pool_name": null}), None), "belongs to no work pool"),
@@ -223,6 +230,7 @@ mod tests {
             (scheduled(due, Some(here(false))), "due in 12m"),
             (scheduled(json!({}), Some(queue)), "takes runs from 'high'"),
             (scheduled(json!({}), Some(full)), "2 of 2 runs are live"),
+            (scheduled(json!({}), Some(held)), "Due runs of 'p' wait here: this machine is short of memory"),
             (scheduled(json!({}), Some(Here::default())), "does not exist"),
             (Facts { is_cordoned: true, ..scheduled(json!({}), Some(here(false))) }, "cordoned"),
             (Facts { is_stopping: true, ..scheduled(json!({}), Some(here(false))) }, "is stopping"),
@@ -230,6 +238,7 @@ mod tests {
         ] {
             let text = explained(&facts);
             assert!(text.contains(reason), "{reason:?} is not in {text:?}");
+            assert_eq!(text.contains("Nothing visible"), reason.contains("Nothing visible"), "{text}");
         }
     }
 

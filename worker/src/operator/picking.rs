@@ -14,12 +14,16 @@ pub(super) enum Picked {
     One(RunId),
     /// None that is known.
     None,
-    /// One of several; the text names some.
+    /// One of several; the text says so and names some.
     Several(String),
 }
 
 /// Picks by id, name, or the beginning of either. What is exact comes before what only begins so.
 pub(super) fn pick(wanted: &str, known: impl IntoIterator<Item = (RunId, String)>) -> Picked {
+    // Everything begins with nothing.
+    if wanted.is_empty() {
+        return Picked::None;
+    }
     let known: BTreeMap<String, (RunId, String)> =
         known.into_iter().map(|(run, name)| (run.to_string(), (run, name))).collect();
     let lower = wanted.to_ascii_lowercase();
@@ -37,7 +41,7 @@ pub(super) fn pick(wanted: &str, known: impl IntoIterator<Item = (RunId, String)
             if several.len() > NAMED {
                 named.push(format!("{} more", several.len() - NAMED));
             }
-            Picked::Several(named.join(", "))
+            Picked::Several(format!("several runs begin with '{wanted}': {}", named.join(", ")))
         }
     }
 }
@@ -69,6 +73,11 @@ mod tests {
     #[test]
     fn an_exact_name_is_meant_even_if_others_begin_with_it() {
         assert_eq!(picked("calm-fox"), Picked::One(known()[0].0));
+    }
+
+    #[test]
+    fn nothing_means_no_run_even_if_there_is_only_one() {
+        assert_eq!(pick("", known().into_iter().take(1)), Picked::None);
     }
 
     #[test]

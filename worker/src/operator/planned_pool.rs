@@ -78,6 +78,7 @@ impl PlannedPool {
             limit: self.limit.get(),
             last_poll_seconds: is_open.then_some(age.as_secs_f64()),
             health,
+            hold: self.last_poll.hold(),
             detail,
         }
     }

@@ -104,14 +104,18 @@ fn one_status(daemon: &Status) -> String {
 
 fn pool_row(pool: &PoolStatus) -> [String; 6] {
     let polled = pool.last_poll_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let health = health_word(pool.health);
+    let health = match (&pool.detail, pool.hold) {
+        (Some(detail), _) => format!("{}: {detail}", health_word(pool.health)),
+        (None, Some(hold)) => format!("{}, due runs wait: {hold}", health_word(pool.health)),
+        (None, None) => health_word(pool.health).to_owned(),
+    };
     [
         pool.name.clone(),
         pool.worker.clone().unwrap_or_else(|| "-".to_owned()),
         pool.live.to_string(),
         pool.limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
         polled.map_or_else(|| "-".to_owned(), |age| format!("{} ago", span(age))),
-        pool.detail.as_ref().map_or_else(|| health.to_owned(), |detail| format!("{health}: {detail}")),
+        health,
     ]
 }
 
@@ -180,6 +184,7 @@ mod tests {
     use worker_core::ids::RunId;
 
     use super::*;
+    use crate::admission::Hold;
     use crate::timeline::Note;
 
     fn time(text: &str) -> Timestamp {
@@ -214,6 +219,7 @@ mod tests {
             limit: Some(4),
             last_poll_seconds: Some(3.4),
             health,
+            hold: None,
             detail: detail.map(str::to_owned),
         };
         let status = Status {
@@ -226,12 +232,15 @@ mod tests {
             state: DaemonState::Cordoned,
             live: 3,
             live_elsewhere: 1,
-            pools: vec![pool("gpu", Health::Ok, None), pool("b", Health::Refused, Some("no such kind"))],
+            pools: vec![
+                PoolStatus { hold: Some(Hold::Memory), ..pool("gpu", Health::Ok, None) },
+                pool("b", Health::Refused, Some("no such kind")),
+            ],
         };
         insta::assert_snapshot!(status_text(&[status]), @r"
         daemon-1: cordoned, 3 live runs, version 0.1.0, pid 7, up 1m12s, http://127.0.0.1:4200/api
         POOL  WORKER  LIVE  LIMIT  LAST POLL  HEALTH
-        gpu   w       2     4      3s ago     ok
+        gpu   w       2     4      3s ago     ok, due runs wait: this machine is short of memory
         b     w       2     4      3s ago     not served: no such kind
         1 live runs are of pools that it does not serve
         ");

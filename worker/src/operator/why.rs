@@ -24,13 +24,11 @@ pub(super) async fn why(desk: &Desk, named: &RunNamed) -> Result<Why, NoAnswer> 
     let history = history(desk).await?;
     let sightings = desk.live.sightings();
     let live = sightings.iter().map(|sighting| (sighting.seen.key.run, sighting.seen.name.clone()));
-    let noted = desk.timelines.matching(&named.run).into_iter().map(|(run, timeline)| (run, timeline.name));
+    let noted = desk.timelines.names();
     let past = history.iter().map(|(run, timeline)| (*run, timeline.name.clone()));
     let run = match pick(&named.run, past.chain(noted).chain(live)) {
         Picked::One(run) => run,
-        Picked::Several(which) => {
-            return Err(NoAnswer::Ambiguous(format!("several runs begin with '{}': {which}", named.run)));
-        }
+        Picked::Several(text) => return Err(NoAnswer::Ambiguous(text)),
         Picked::None => named.run.parse().map_err(|_| {
             NoAnswer::Unknown(format!(
                 "no run that was seen here begins with '{}'. With its whole id it is looked for at the API.",
@@ -140,6 +138,7 @@ async fn here(desk: &Desk, served: &PlannedPool, run: &FlowRun) -> Result<Here, 
         live: desk.live.count(served.index),
         limit: served.limit.get(),
         last_poll: served.last_poll.age(),
+        hold: served.last_poll.hold(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Asking for due runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use central_api_client::{ApiError, Client};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{PoolSettings, PoolView, Trouble, pace};
-use crate::admission::Admission;
+use crate::admission::{Admission, Hold};
 use crate::dispatcher::{Dispatched, Dispatcher};
 use crate::liveness::Pulse;
 
@@ -26,16 +26,18 @@ const HELD: Duration = Duration::from_millis(500);
 /// Time between two looks at whether it can.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// When the last poll ended well, or was skipped with reason; for the health server.
+/// When the last poll ended well, or was skipped with reason, for the health server; and what kept us from what it showed, for
+/// the operator.
 #[derive(Debug)]
 pub struct LastPoll {
     begun: Instant,
     millis: AtomicU64,
+    hold: Mutex<Option<Hold>>,
 }
 
 impl Default for LastPoll {
     fn default() -> Self {
-        Self { begun: Instant::now(), millis: AtomicU64::new(0) }
+        Self { begun: Instant::now(), millis: AtomicU64::new(0), hold: Mutex::default() }
     }
 }
 
@@ -54,6 +56,15 @@ impl LastPoll {
     /// How long ago it was.
     pub fn age(&self) -> Duration {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.millis.load(Ordering::Relaxed)))
+    }
+
+    /// Why due runs of the pool are left where they are, if the last poll showed some that are.
+    pub fn hold(&self) -> Option<Hold> {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn holds(&self, hold: Option<Hold>) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = hold;
     }
 }
 
@@ -105,6 +116,7 @@ impl Poller {
                 () = stop.cancelled() => return,
                 polled = self.once(&mut absence) => polled,
             };
+            self.last_poll.holds(if matches!(polled, Ok(Next::Held)) { self.admission.hold() } else { None });
             let mut changes = self.dispatcher.live_runs().changes();
             changes.mark_unchanged();
             let pause = match polled {
@@ -257,7 +269,7 @@ fn due_before(now: Timestamp, prefetch: Duration) -> Timestamp {
 }
 
 /// A run that its own process will retry must not be started a second time.
-fn retries_in_process(run: &FlowRun) -> bool {
+pub(crate) fn retries_in_process(run: &FlowRun) -> bool {
     run.empirical_policy.get("retry_type").is_some_and(|kind| kind == "in_process")
         && run.state_name.as_deref() == Some("AwaitingRetry")
 }

@@ -6,19 +6,35 @@ use jiff::{SignedDuration, Timestamp};
 use worker_core::machine::{Input, StopReason};
 
 use crate::live_runs::{Seen, Stage};
+use crate::pool::poller::retries_in_process;
 
-/// An engine that has reported its end goes on for a moment: it flushes logs and events. Infrastructure that is there this
-/// long after its run was over will not end by itself.
-const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
+/// An engine that has reported its end goes on for a while: it runs the flow's hooks, and flushes logs and events.
+const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
+/// It does not report a crash and go on: infrastructure that is there this long after its run was crashed by somebody else
+/// will not end by itself.
+const OVERDUE_AFTER_A_CRASH: SignedDuration = SignedDuration::from_secs(60);
 /// A run that is not found this long after it was started was deleted.
 const MISSED: SignedDuration = SignedDuration::from_secs(10);
 
-/// What a live run has to be told, if anything. `run` is absent if the API has none of that id.
-pub(super) fn of_live(seen: &Seen, run: Option<&FlowRun>, now: Timestamp) -> Option<Input> {
+/// What the API has of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known<'r> {
+    /// The run.
+    Run(&'r FlowRun),
+    /// It was deleted: asked for by its id, the API said so.
+    Deleted,
+    /// It did not say.
+    Unknown,
+}
+
+/// What a live run has to be told, if anything.
+pub(super) fn of_live(seen: &Seen, known: Known<'_>, now: Timestamp) -> Option<Input> {
     let may_be_stopped = matches!(seen.stage, Stage::Preparing | Stage::Launching | Stage::Running);
     let in_stage_for = now.duration_since(seen.since);
-    let Some(run) = run else {
-        return (may_be_stopped && in_stage_for >= MISSED).then_some(Input::Stop(StopReason::Over));
+    let run = match known {
+        Known::Run(run) => run,
+        Known::Deleted => return (may_be_stopped && in_stage_for >= MISSED).then_some(Input::Stop(StopReason::Over)),
+        Known::Unknown => return None,
     };
     match &run.state_type {
         Some(StateType::Cancelling | StateType::Cancelled) => {
@@ -26,7 +42,9 @@ pub(super) fn of_live(seen: &Seen, run: Option<&FlowRun>, now: Timestamp) -> Opt
         }
         Some(StateType::Completed | StateType::Failed | StateType::Crashed) => {
             let ended = run.state.as_ref().and_then(|state| state.timestamp).unwrap_or(now);
-            let is_overdue = now.duration_since(ended).min(in_stage_for) >= OVERDUE;
+            let is_crash = run.state_type == Some(StateType::Crashed);
+            let limit = if is_crash { OVERDUE_AFTER_A_CRASH } else { OVERDUE };
+            let is_overdue = now.duration_since(ended).min(in_stage_for) >= limit;
             (seen.stage == Stage::Running && is_overdue).then_some(Input::Stop(StopReason::Over))
         }
         Some(
@@ -43,11 +61,21 @@ pub(super) enum Stray {
     Adopt,
     /// Its run is over, or starts anew elsewhere: it is stopped and removed.
     Remove,
+    /// The API does not say: it is asked again with the next pass.
+    Leave,
 }
 
-/// What becomes of infrastructure that no record tells of.
-pub(super) fn of_stray(run: Option<&FlowRun>) -> Stray {
-    match run.and_then(|run| run.state_type.as_ref()) {
+/// What becomes of infrastructure that no record tells of. `moved_on` says whether the run went on without it.
+pub(super) fn of_stray(known: Known<'_>, moved_on: bool) -> Stray {
+    let run = match known {
+        Known::Run(run) => run,
+        Known::Deleted => return Stray::Remove,
+        Known::Unknown => return Stray::Leave,
+    };
+    match &run.state_type {
+        _ if moved_on => Stray::Remove,
+        // Its own process waits for the next try.
+        Some(StateType::Scheduled) if retries_in_process(run) => Stray::Adopt,
         Some(
             StateType::Pending | StateType::Running | StateType::Paused | StateType::Cancelling | StateType::Other(_),
         ) => Stray::Adopt,
@@ -92,10 +120,10 @@ mod tests {
     fn a_cancellation_that_nobody_heard_of_is_told() {
         for state in ["CANCELLING", "CANCELLED"] {
             for stage in [Stage::Preparing, Stage::Launching, Stage::Running] {
-                let told = of_live(&seen(stage, ago(1)), Some(&run(state, now())), now());
+                let told = of_live(&seen(stage, ago(1)), Known::Run(&run(state, now())), now());
                 assert_eq!(told, Some(Input::Stop(StopReason::Cancelled)), "{state} {stage:?}");
             }
-            assert_eq!(of_live(&seen(Stage::Stopping, ago(1)), Some(&run(state, now())), now()), None);
+            assert_eq!(of_live(&seen(Stage::Stopping, ago(1)), Known::Run(&run(state, now())), now()), None);
         }
     }
 
@@ -103,32 +131,54 @@ mod tests {
     fn infrastructure_that_outlives_its_run_is_stopped_and_one_that_is_about_to_end_is_not() {
         let over = Some(Input::Stop(StopReason::Over));
         for state in ["COMPLETED", "FAILED", "CRASHED"] {
-            let judged = |since, ended| of_live(&seen(Stage::Running, since), Some(&run(state, ended)), now());
-            assert_eq!(judged(ago(300), ago(61)), over);
+            let judged = |since, ended| of_live(&seen(Stage::Running, since), Known::Run(&run(state, ended)), now());
+            assert_eq!(judged(ago(3_000), ago(601)), over);
             assert_eq!(judged(ago(300), ago(5)), None, "it flushes its logs");
             assert_eq!(judged(ago(5), ago(300)), None, "the end is that of an earlier execution");
-            assert_eq!(of_live(&seen(Stage::Reporting, ago(300)), Some(&run(state, ago(300))), now()), None);
+            assert_eq!(of_live(&seen(Stage::Reporting, ago(300)), Known::Run(&run(state, ago(300))), now()), None);
         }
         for state in ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "NEWER"] {
-            assert_eq!(of_live(&seen(Stage::Running, ago(300)), Some(&run(state, ago(300))), now()), None, "{state}");
+            assert_eq!(
+                of_live(&seen(Stage::Running, ago(300)), Known::Run(&run(state, ago(300))), now()),
+                None,
+                "{state}"
+            );
         }
     }
 
     #[test]
+    fn a_run_that_somebody_else_crashed_is_not_waited_for() {
+        let judged = |state| of_live(&seen(Stage::Running, ago(300)), Known::Run(&run(state, ago(61))), now());
+        assert_eq!(judged("CRASHED"), Some(Input::Stop(StopReason::Over)));
+        assert_eq!(judged("COMPLETED"), None, "its hooks may take a while");
+    }
+
+    #[test]
+    fn what_the_api_does_not_say_changes_nothing() {
+        assert_eq!(of_live(&seen(Stage::Running, ago(300)), Known::Unknown, now()), None);
+    }
+
+    #[test]
     fn a_deleted_run_does_not_go_on() {
-        assert_eq!(of_live(&seen(Stage::Running, ago(20)), None, now()), Some(Input::Stop(StopReason::Over)));
-        assert_eq!(of_live(&seen(Stage::Running, ago(1)), None, now()), None, "it may be newer than the answer");
-        assert_eq!(of_live(&seen(Stage::Claiming, ago(20)), None, now()), None);
+        assert_eq!(of_live(&seen(Stage::Running, ago(20)), Known::Deleted, now()), Some(Input::Stop(StopReason::Over)));
+        assert_eq!(
+            of_live(&seen(Stage::Running, ago(1)), Known::Deleted, now()),
+            None,
+            "it may be newer than the answer"
+        );
+        assert_eq!(of_live(&seen(Stage::Claiming, ago(20)), Known::Deleted, now()), None);
     }
 
     #[test]
     fn strays_are_adopted_while_their_run_goes_on() {
         for state in ["PENDING", "RUNNING", "PAUSED", "CANCELLING"] {
-            assert_eq!(of_stray(Some(&run(state, now()))), Stray::Adopt, "{state}");
+            assert_eq!(of_stray(Known::Run(&run(state, now())), false), Stray::Adopt, "{state}");
         }
         for state in ["SCHEDULED", "COMPLETED", "FAILED", "CRASHED", "CANCELLED"] {
-            assert_eq!(of_stray(Some(&run(state, now()))), Stray::Remove, "{state}");
+            assert_eq!(of_stray(Known::Run(&run(state, now())), false), Stray::Remove, "{state}");
         }
-        assert_eq!(of_stray(None), Stray::Remove);
+        assert_eq!(of_stray(Known::Deleted, false), Stray::Remove);
+        assert_eq!(of_stray(Known::Unknown, false), Stray::Leave);
+        assert_eq!(of_stray(Known::Run(&run("RUNNING", now())), true), Stray::Remove, "somebody else executes it");
     }
 }

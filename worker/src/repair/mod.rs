@@ -24,6 +24,8 @@ use crate::run::ErrorChain;
 
 /// Mean time between two passes.
 pub const INTERVAL: Duration = Duration::from_mins(1);
+/// The pause while what others left is still being looked at.
+const SOON: Duration = Duration::from_secs(3);
 /// A pass that takes longer is begun anew: a backend that does not answer must not end the repairing of what others have.
 const LONGEST_PASS: Duration = Duration::from_mins(5);
 /// Polls wait this long for the first pass. An API that answers polls and not this one must not keep the worker idle.
@@ -69,10 +71,10 @@ impl Repair {
                 }
             };
             let pause = match passed {
-                Ok(Ok(())) => {
+                Ok(Ok(more_to_come)) => {
                     failures = 0;
                     self.first_pass.send_replace(true);
-                    pace::jittered(INTERVAL)
+                    if more_to_come { SOON } else { pace::jittered(INTERVAL) }
                 }
                 Ok(Err(error)) => {
                     failures += 1;

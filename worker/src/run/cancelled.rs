@@ -8,11 +8,11 @@ use std::time::Duration;
 use central_api_client::{CallKind, Verdict};
 use central_api_wire::state::{State, StateType};
 
+use super::asking::read_back;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::leaves_open;
 use super::proposal;
-use super::report::read_back;
 
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 

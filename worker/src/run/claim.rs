@@ -9,10 +9,11 @@ use central_api_wire::state::StateType;
 use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
 
+use super::asking::{ask, history, read_back};
 use super::cancelled;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
-use super::patience::{ASK_AGAIN, PATIENCE, leaves_open};
+use super::patience::{ASK_AGAIN, leaves_open};
 use super::proposal;
 use super::standing::{Precedence, precedence, was_claimed};
 
@@ -63,17 +64,19 @@ async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
         .error(format!("Deployment {deployment} no longer exists. Flow run {run} will not be submitted for execution"));
     cx.api.flush_logs(run).await;
     let message = format!("Deployment {deployment} no longer exists, cancelled run.");
-    cancelled::settle(cx, &message).await;
+    // It may be somebody else's by now, who executes it.
+    if read_back(cx).await.is_some_and(|run| matches!(run.state_type, Some(StateType::Scheduled) | None)) {
+        cancelled::settle(cx, &message).await;
+    }
 }
 
 /// Proposes Pending until there is a verdict.
 ///
 /// An error says nothing about whether the claim took effect, and a claim that did and is given up belongs to nobody. The
-/// same proposal is harmless when repeated, so it is, for as long as the API does not answer, within a bound.
+/// same proposal is harmless when repeated, so it is, for as long as the API does not answer.
 async fn propose_pending(cx: &RunContext) -> bool {
     let key = cx.offer.key;
     let request = proposal::pending(key);
-    let give_up = Instant::now() + PATIENCE;
     let begun = Instant::now();
     let mut perhaps_ours = false;
     loop {
@@ -82,7 +85,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
         }
         let verdict = match cx.api.propose(key.run, &request, CallKind::Claim).await {
             Ok(verdict) => verdict,
-            Err(error) if leaves_open(&error) && Instant::now() < give_up => {
+            Err(error) if leaves_open(&error) => {
                 tracing::debug!("the claim was not answered, asking again: {}", ErrorChain(&error));
                 perhaps_ours = true;
                 tokio::time::sleep(ASK_AGAIN).await;
@@ -127,9 +130,7 @@ async fn is_first(cx: &RunContext) -> bool {
         Precedence::Second => "another worker claimed it first".to_owned(),
         Precedence::TooLate(state) => {
             let request = proposal::restored(key.run, &state);
-            if let Err(error) = cx.api.propose(key.run, &request, CallKind::Report).await {
-                tracing::error!("the run was over, and its state was not restored: {}", ErrorChain(&error));
-            }
+            ask(cx, &request).await;
             format!("it was {} when the claim took effect", state.state_type)
         }
     };
@@ -155,7 +156,7 @@ async fn may_still_be_claimed(cx: &RunContext) -> bool {
 
 /// If the claim took effect, its answer was lost, and the run was cancelled meanwhile, nobody else will finish that.
 async fn finish_cancellation(cx: &RunContext) {
-    if cx.api.states(cx.offer.key.run).await.is_ok_and(|history| was_claimed(cx.offer.key, &history)) {
+    if history(cx).await.is_some_and(|history| was_claimed(cx.offer.key, &history)) {
         cancelled::settle(cx, proposal::CANCELLED_BEFORE_START).await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod announce;
+mod asking;
 mod cancelled;
 mod claim;
 mod code;
@@ -29,4 +30,5 @@ pub use actor::{Actor, Ended};
 pub use context::{Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
 pub use error_chain::ErrorChain;
 pub use report::Told;
+pub(crate) use standing::moved_on;
 pub use worker_event::{lifecycle_event, work_pool_related, worker_resource};

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::error_chain::ErrorChain;
 
 /// A claimed run waits this long, rather than crash for an API that is away.
-pub(super) const PATIENCE: Duration = Duration::from_mins(15);
+const PATIENCE: Duration = Duration::from_mins(15);
 /// The pause between questions that must be answered.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use central_api_client::ApiError;
 use central_api_wire::deployment::Deployment;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::StateType;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use worker_core::ids::LaunchKey;
 
+use super::asking::{history, read_back, until_answered};
 use super::context::{Offer, RunContext};
-use super::error_chain::ErrorChain;
-use super::patience::{ASK_AGAIN, leaves_open};
-use super::standing::{pending_is_ours, was_claimed};
+use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
+
+/// Runs that are due later than this were put off since, and are left to the polls.
+const SOON: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the API knows of a run that was read back.
 pub(super) enum Recalled {
@@ -30,7 +32,7 @@ pub(super) enum Recalled {
 
 /// Reads the run, its pool and its deployment, for as long as it takes.
 pub(super) async fn recall(cx: &RunContext) -> Recalled {
-    let Some(run) = until_answered(|| cx.api.flow_run(cx.offer.key.run)).await else {
+    let Some(run) = read_back(cx).await else {
         cx.note("the flow run was deleted");
         return Recalled::NotOurs;
     };
@@ -39,11 +41,17 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
     match standing {
         Standing::NotOurs => return Recalled::NotOurs,
         Standing::Cancelling => return cancelling(cx).await,
+        // Due later, it will be offered again.
+        Standing::Scheduled if is_later(&run) => return Recalled::NotOurs,
+        Standing::Ours if !is_first(cx).await => return Recalled::NotOurs,
         Standing::Ours | Standing::Scheduled => {}
     }
     let name = &cx.offer.pool.name;
     let Some(pool) = until_answered(|| cx.api.work_pool(name)).await else {
-        return Recalled::Lost(format!("work pool '{name}' no longer exists"));
+        return match standing {
+            Standing::Ours => Recalled::Lost(format!("work pool '{name}' no longer exists")),
+            Standing::Scheduled | Standing::Cancelling | Standing::NotOurs => Recalled::NotOurs,
+        };
     };
     let deployment_id = run.deployment_id;
     let offer = Box::new(Offer {
@@ -65,31 +73,22 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
     }
 }
 
+/// Whether our claim was the first. An earlier process may have died before it could ask.
+async fn is_first(cx: &RunContext) -> bool {
+    let history = history(cx).await.unwrap_or_default();
+    precedence(cx.offer.key, &history) == Precedence::First
+}
+
+fn is_later(run: &FlowRun) -> bool {
+    let soon = Timestamp::now().checked_add(SOON).unwrap_or(Timestamp::MAX);
+    run.next_scheduled_start_time.is_some_and(|due| due > soon)
+}
+
 /// A run that is being cancelled is ours to finish only if it was ours before.
 async fn cancelling(cx: &RunContext) -> Recalled {
     let key = cx.offer.key;
-    let history = until_answered(|| async { cx.api.states(key.run).await.map(Some) }).await.unwrap_or_default();
+    let history = history(cx).await.unwrap_or_default();
     if was_claimed(key, &history) { Recalled::Cancelled } else { Recalled::NotOurs }
-}
-
-/// An answer, for as long as it takes. One that will never come counts as "there is none".
-async fn until_answered<T, F>(ask: impl Fn() -> F) -> Option<T>
-where
-    F: Future<Output = Result<Option<T>, ApiError>>,
-{
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) if leaves_open(&error) => {
-                tracing::debug!("the API does not say how the run is, asking again: {}", ErrorChain(&error));
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            Err(error) => {
-                tracing::error!("the API refuses to say how the run is: {}", ErrorChain(&error));
-                return None;
-            }
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

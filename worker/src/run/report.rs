@@ -1,6 +1,6 @@
 //! Reporting the end of a run.
 
-use central_api_client::{CallKind, Verdict};
+use central_api_client::Verdict;
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::{SetStateRequest, StateType};
@@ -11,14 +11,15 @@ use worker_core::exit_codes::{self, ExitLogLevel};
 use worker_core::handle::Handle;
 use worker_core::machine::{CrashCause, Outcome};
 
+use super::asking::{ask, history, read_back};
 use super::cancelled;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::hooks;
-use super::patience::{ASK_AGAIN, leaves_open, patiently};
+use super::patience::patiently;
 use super::proposal;
 use super::rerun;
-use super::standing::pending_is_ours;
+use super::standing::{moved_on, pending_is_ours};
 use super::worker_event::RunSubject;
 
 /// What the reports of one execution have in common.
@@ -32,10 +33,14 @@ pub struct Told {
 /// waits for as long as it answers neither.
 pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
+    if has_moved_on(cx).await {
+        cx.note("the run was executed anew since; nothing is reported of this execution");
+        return;
+    }
     match outcome {
         Outcome::Settled(exit) => {
             tracing::debug!(?exit, "the engine has settled the run's state");
-            finish_overlooked_cancellation(cx).await;
+            finish_overlooked_cancellation(cx, handle, told).await;
         }
         Outcome::Completed => propose(cx, &proposal::completed(cx.offer.key)).await,
         Outcome::Failed(report) => {
@@ -43,7 +48,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
             cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
             propose(cx, &proposal::failed(cx.offer.key, message)).await;
         }
-        Outcome::Crashed(cause) => crash(cx, cause, handle).await,
+        Outcome::Crashed(cause) => crash(cx, cause, handle, told).await,
         Outcome::Cancelled(_) => cancel(cx, handle, told).await,
         Outcome::Released => release(cx).await,
     }
@@ -53,7 +58,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
     cx.api.flush_logs(run).await;
 }
 
-async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>) {
+async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>, told: Option<&Told>) {
     let message = crash_message(cause);
     let name = &cx.offer.flow_run.name;
     if let CrashCause::Submit(why) = cause {
@@ -72,7 +77,7 @@ async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>) {
             hooks::run(cx, handle, FlowHooks::OnCrashed).await;
         }
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
-            finish_cancellation(cx).await;
+            cancel(cx, handle, told).await;
         }
         Some(_) | None => {}
     }
@@ -127,31 +132,14 @@ async fn release(cx: &RunContext) {
 
 /// A flow that was cancelled in its last moment ends by itself before the worker can stop it, and the server refuses its
 /// Completed. Where only the worker cancels runs, nobody else would finish that.
-async fn finish_overlooked_cancellation(cx: &RunContext) {
+async fn finish_overlooked_cancellation(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     if cx.plugin.capabilities().cancels_running != CancelsRunning::Worker {
         return;
     }
     if let Some(current) = read_back(cx).await
         && current.state_type == Some(StateType::Cancelling)
     {
-        cancelled::settle(cx, CANCELLED).await;
-    }
-}
-
-/// The run as it is now, for as long as it takes; `None` if it was deleted, or may not be read.
-pub(super) async fn read_back(cx: &RunContext) -> Option<FlowRun> {
-    loop {
-        match cx.api.flow_run(cx.offer.key.run).await {
-            Ok(current) => return current,
-            Err(error) if leaves_open(&error) => {
-                tracing::debug!("the run's state could not be read back, asking again: {}", ErrorChain(&error));
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            Err(error) => {
-                tracing::error!("the run's state cannot be read back: {}", ErrorChain(&error));
-                return None;
-            }
-        }
+        cancel(cx, handle, told).await;
     }
 }
 
@@ -208,23 +196,6 @@ async fn finish_cancellation(cx: &RunContext) {
     tracing::info!("the run was being cancelled, and is now");
 }
 
-pub(super) async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
-    loop {
-        match cx.api.propose(cx.offer.key.run, request, CallKind::Report).await {
-            Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
-            Ok(verdict) => return Some(verdict),
-            Err(error) if error.is_not_found() => {
-                tracing::info!("the flow run was deleted; there is nothing to report to");
-                return None;
-            }
-            Err(error) => {
-                tracing::error!("the run's end was refused by the API: {}", ErrorChain(&error));
-                return None;
-            }
-        }
-    }
-}
-
 /// Says that the command runs, where it cannot say so itself. A later process says so only if nobody has: the server would take
 /// it also for a run that is over.
 pub(super) async fn report_running(cx: &RunContext) {
@@ -240,6 +211,9 @@ pub(super) async fn report_running(cx: &RunContext) {
 
 /// Stores the infrastructure's id at the API.
 pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
+    if has_moved_on(cx).await {
+        return;
+    }
     let name = &cx.offer.flow_run.name;
     match patiently(|| cx.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
         Ok(()) => {}
@@ -250,7 +224,15 @@ pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
             ErrorChain(&error)
         )),
     }
-    cx.log().info(format!("Flow run '{name}' submitted to infrastructure"));
+    // An earlier process has said so.
+    if !cx.is_resumed {
+        cx.log().info(format!("Flow run '{name}' submitted to infrastructure"));
+    }
+}
+
+/// Whether the run went on without the execution that an earlier process left: then nothing of this one is news.
+async fn has_moved_on(cx: &RunContext) -> bool {
+    cx.is_resumed && history(cx).await.is_some_and(|history| moved_on(cx.offer.key, &history))
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Putting a run back that its infrastructure failed, where the pool asks for that.
 
-use central_api_client::Verdict;
 use central_api_wire::state::StateType;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use worker_core::machine::CrashCause;
 
+use super::asking::{ask, read_back};
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
-use super::proposal;
-use super::report::{ask, read_back};
+use super::{hooks, proposal};
 
 /// The label that counts how often a run was put back: it goes with the run, whichever worker executes it next.
 const RERUNS: &str = "worker.reruns";
@@ -48,7 +47,10 @@ pub(super) async fn put_back(cx: &RunContext, cause: &CrashCause, message: &str)
     let most = cx.rerun.most;
     let text = format!("Executed again ({attempt} of at most {most}) because its infrastructure failed it: {message}");
     let request = proposal::scheduled(cx.offer.key, Some(Timestamp::now()), text.clone());
-    let is_back = matches!(ask(cx, &request).await, Some(Verdict::Accept(_)));
+    let is_back = match ask(cx, &request).await {
+        Some(verdict) => hooks::is_ours(cx, "scheduled", &verdict).await,
+        None => false,
+    };
     if is_back {
         cx.log().warn(text);
     }

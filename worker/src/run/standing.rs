@@ -32,6 +32,22 @@ pub(super) fn precedence(key: LaunchKey, history: &[State]) -> Precedence {
     }
 }
 
+/// Whether the run went on without this execution after it was claimed: it was ended and begun anew, claimed by somebody else,
+/// or put back by us. A history without our claim says nothing.
+pub(crate) fn moved_on(key: LaunchKey, history: &[State]) -> bool {
+    let Some(claim) = history.iter().position(|state| is_by(state, key)) else { return false };
+    let after = history.get(claim + 1..).unwrap_or_default();
+    let put_back = Some(key.transition("scheduled"));
+    let is_claim = |state: &State| {
+        state.state_type == StateType::Pending
+            && state.name() == "Pending"
+            && state.state_details.transition_id.is_some_and(|made_by| made_by != key.claim)
+    };
+    let begun_anew =
+        after.iter().skip_while(|state| !state.state_type.is_terminal()).any(|state| !state.state_type.is_terminal());
+    begun_anew || after.iter().any(|state| is_claim(state) || state.state_details.transition_id == put_back)
+}
+
 /// Whether a run was ever ours: our claim is in its history, and was the first after the schedule.
 pub(super) fn was_claimed(key: LaunchKey, history: &[State]) -> bool {
     history.iter().any(|state| is_by(state, key)) && precedence(key, history) == Precedence::First
@@ -74,10 +90,27 @@ mod tests {
             (vec![scheduled.clone(), theirs.clone(), ours.clone()], Precedence::Second),
             (vec![scheduled.clone(), ours.clone(), theirs.clone()], Precedence::First),
             (vec![scheduled.clone(), theirs.clone(), running, scheduled.clone(), ours.clone()], Precedence::First),
-            (vec![scheduled.clone(), failed.clone(), ours.clone()], Precedence::TooLate(Box::new(failed))),
+            (vec![scheduled.clone(), failed.clone(), ours], Precedence::TooLate(Box::new(failed))),
             (vec![scheduled.clone(), theirs.clone()], Precedence::First),
         ] {
             assert_eq!(precedence(key, &history), worth, "{history:?}");
+        }
+        let retry = state(StateType::Scheduled, None);
+        let (ours, crashed) = (state(StateType::Pending, Some(1)), state(StateType::Crashed, None));
+        let put_back = State {
+            state_details: StateDetails { transition_id: Some(key.transition("scheduled")), ..StateDetails::default() },
+            ..State::of_type(StateType::Scheduled)
+        };
+        for (after, moved) in [
+            (vec![], false),
+            (vec![state(StateType::Running, Some(3)), retry.clone()], false),
+            (vec![crashed.clone()], false),
+            (vec![crashed, retry], true),
+            (vec![theirs.clone()], true),
+            (vec![put_back], true),
+        ] {
+            let history = [&[scheduled.clone(), ours.clone()], &after[..]].concat();
+            assert_eq!(moved_on(key, &history), moved, "{after:?}");
         }
         let cancelling = state(StateType::Cancelling, None);
         assert!(was_claimed(key, &[scheduled.clone(), ours, cancelling.clone()]));

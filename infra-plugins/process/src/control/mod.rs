@@ -10,3 +10,4 @@ mod frame;
 mod session;
 
 pub(crate) use engine_port::EnginePort;
+pub(crate) use session::ACKNOWLEDGEMENT_LIMIT;

@@ -9,7 +9,7 @@ use super::frame::{self, Frame, FrameCutter};
 use crate::orders::Announced;
 
 /// How long an engine may take to acknowledge an intent.
-const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long an engine that has just connected may take to say hello. An intent sent meanwhile would be taken for the
 /// answer to it. Engines of the first version say none.

@@ -62,6 +62,12 @@ impl Clients {
         listener.into_iter().chain(self.connections.iter().map(|client| client.stream.as_fd()))
     }
 
+    /// When an order that still has no answer was asked for first.
+    pub(super) fn asked(&self, order: Order) -> Option<Instant> {
+        let orders = self.connections.iter().filter_map(Client::order);
+        orders.filter(|(pending, _)| *pending == order).map(|(_, asked)| asked).min()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let silent = self.connections.iter().filter(|client| client.order.is_none());
         silent.map(|client| client.since + ORDER_LIMIT).min()
@@ -79,13 +85,21 @@ impl Client {
         drop(self.stream.write_all(format!("{answer}\n").as_bytes()));
     }
 
+    /// Whoever has gone no longer waits for the order to be carried out, and may have done it without us: it is dropped
+    /// also where it came before the end.
     fn is_there(&mut self, now: Instant) -> bool {
         let mut buffer = [0; LONGEST_ORDER];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => return false,
-            Ok(count) => self.line.extend(buffer.iter().take(count)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => return false,
+        while self.line.len() < LONGEST_ORDER {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => self.line.extend(buffer.iter().take(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        if self.line.len() >= LONGEST_ORDER {
+            return false;
         }
         if self.order.is_some() {
             return true;
@@ -95,6 +109,46 @@ impl Client {
             self.order = order.ok().map(|order| (order, now));
             return self.order.is_some();
         }
-        self.line.len() < LONGEST_ORDER && now < self.since + ORDER_LIMIT
+        now < self.since + ORDER_LIMIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The orders that are to be carried out after workers have done this.
+    fn orders(ask: impl FnOnce(&mut dyn FnMut() -> UnixStream)) -> Vec<Order> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut clients = Clients::of(listener);
+        ask(&mut || UnixStream::connect(&path).unwrap());
+        clients.advance(Instant::now());
+        clients.take().iter().filter_map(|client| Some(client.order()?.0)).collect()
+    }
+
+    #[test]
+    fn the_order_of_a_worker_that_has_gone_is_dropped() {
+        let mut waiting = None;
+        let carried_out = orders(|connect| {
+            connect().write_all(b"\"terminate\"\n").unwrap();
+            let mut stream = connect();
+            stream.write_all(b"\"kill\"\n").unwrap();
+            waiting = Some(stream);
+        });
+        assert_eq!(carried_out, [Order::Kill]);
+    }
+
+    #[test]
+    fn a_worker_that_sends_more_than_an_order_is_forgotten() {
+        let mut flooding = None;
+        let carried_out = orders(|connect| {
+            let mut stream = connect();
+            stream.write_all(&b"\"kill\"\n".repeat(LONGEST_ORDER)).unwrap();
+            flooding = Some(stream);
+        });
+        assert_eq!(carried_out, []);
     }
 }

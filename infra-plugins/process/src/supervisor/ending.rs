@@ -41,8 +41,7 @@ impl Service {
     /// Writes the end down once nothing of the run is left and the engine has nothing more to say.
     pub(super) fn advance_ending(&mut self, now: Instant) {
         let Phase::Ending { exit, since, next_attempt } = self.phase else { return };
-        let may_speak = self.engine_is_open() && now < since + LAST_WORDS;
-        if may_speak || now < next_attempt || !self.sweep.is_over(now) {
+        if self.may_speak(since, now) || now < next_attempt || !self.sweep.is_over(now) {
             return;
         }
         let is_written = self.folder.write_exit(&self.report(exit)).is_ok();
@@ -56,17 +55,19 @@ impl Service {
         }
     }
 
-    pub(super) fn ending_deadline(&self) -> Option<Instant> {
+    pub(super) fn ending_deadline(&self, now: Instant) -> Option<Instant> {
         match self.phase {
-            Phase::Ending { since, .. } if self.engine_is_open() => Some(since + LAST_WORDS),
+            Phase::Ending { since, .. } if self.may_speak(since, now) => Some(since + LAST_WORDS),
             // The sweep has a deadline of its own.
             Phase::Ending { next_attempt, .. } if self.sweep.deadline().is_none() => Some(next_attempt),
             Phase::Running | Phase::Ending { .. } | Phase::Ended => None,
         }
     }
 
-    fn engine_is_open(&self) -> bool {
-        self.engine.as_ref().is_some_and(crate::control::EnginePort::is_open)
+    /// Whether the engine's last words may be still to come. What the command left may hold its connection open for long.
+    fn may_speak(&self, since: Instant, now: Instant) -> bool {
+        let is_open = self.engine.as_ref().is_some_and(crate::control::EnginePort::is_open);
+        is_open && now < since + LAST_WORDS
     }
 
     fn report(&self, exit: Exit) -> ExitReport {

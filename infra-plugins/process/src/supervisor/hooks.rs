@@ -63,6 +63,8 @@ impl Service {
         }
         match self.begin_hooks(hooks) {
             Ok(Some(pid)) => {
+                // What outlasts being killed keeps the run's sweep going; hooks are none of what it is after.
+                self.sweep.spare(pid);
                 let deadline = now + HOOKS_LIMIT;
                 self.hooks = Some(RunningHooks { hooks, pid, deadline, is_overdue: false, answer: None });
                 None

@@ -42,8 +42,9 @@ pub fn supervise() -> ExitCode {
 }
 
 fn begin() -> Result<Service, Answer> {
-    // Executed through a descriptor it would be called by its number.
-    let _named = rustix::thread::set_name(c"worker-supervis");
+    // Executed through a descriptor it would be called by its number. What it is called by its first argument, as far as
+    // there is room.
+    rustix::thread::set_name(c"worker-supervis").unwrap_or_default();
     let refused = |error: &io::Error, what: &str| Answer::Refused { reason: format!("{what}: {error}") };
     termination::leave_the_workers_session();
     let signals = termination::outlive_signals().map_err(|error| refused(&error, "signals cannot be handled"))?;

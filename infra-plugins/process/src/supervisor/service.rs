@@ -17,7 +17,7 @@ use super::output_limit::OutputLimit;
 use super::spec::{LaunchSpec, Started};
 use super::sweep::Sweep;
 use crate::cgroup::Cgroup;
-use crate::control::EnginePort;
+use crate::control::{ACKNOWLEDGEMENT_LIMIT, EnginePort};
 use crate::folder::RunFolder;
 use crate::oom::OomWitness;
 use crate::orders::{Announced, Order};
@@ -111,7 +111,7 @@ impl Service {
             if self.may_leave(now) {
                 break;
             }
-            self.wait();
+            self.wait(now);
         }
         if let Some(cgroup) = &self.cgroup {
             // The worker tries once more, and says so if it cannot.
@@ -123,6 +123,9 @@ impl Service {
         if pid == self.process.pid && matches!(self.phase, Phase::Running) {
             self.phase = Phase::ending(exit, now);
             self.sweep.begin(now);
+            // Just now the number of the group is still its own; later ones look by descent alone.
+            self.sweep.advance(self.cgroup.as_ref(), now);
+            self.sweep.leader_is_reaped();
         } else {
             self.note_end_of_hooks(pid, exit, now);
         }
@@ -194,14 +197,16 @@ impl Service {
         is_done || now >= since + LEAVE_LIMIT
     }
 
-    /// Blocks until there is something to do.
-    fn wait(&self) {
+    /// Blocks until there is something to do that there was not at `now`.
+    fn wait(&self, now: Instant) {
         let deadlines = [
             self.sweep.deadline(),
-            self.ending_deadline(),
+            self.ending_deadline(now),
             self.engine.as_ref().and_then(EnginePort::deadline),
             self.hooks.as_ref().and_then(RunningHooks::deadline),
             self.clients.deadline(),
+            // An engine that does not answer wakes nobody.
+            self.clients.asked(Order::Cancel).map(|asked| asked + ACKNOWLEDGEMENT_LIMIT),
             self.limit_deadline(),
             self.leaving_since.map(|since| since + LEAVE_LIMIT),
             // Whoever removes the folder by hand takes away all that could end this process.

@@ -14,6 +14,8 @@ const SLOW_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Sweep {
     tree: Tree,
     under_way: Option<UnderWay>,
+    /// A process that was started after the sweep began, and is left out of it with all that descends from it.
+    spared: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +26,26 @@ struct UnderWay {
 
 impl Sweep {
     pub(super) const fn over(tree: Tree) -> Self {
-        Self { tree, under_way: None }
+        Self { tree, under_way: None, spared: None }
     }
 
-    /// Begins, unless it is under way.
+    /// Begins, unless it is under way. Nobody is spared any more.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.under_way.get_or_insert(UnderWay { since: now, next_pass: now });
+        let anew = UnderWay { since: now, next_pass: now };
+        match self.spared.take() {
+            Some(_) => self.under_way = Some(anew),
+            None => _ = self.under_way.get_or_insert(anew),
+        }
+    }
+
+    /// Leaves a process, and what descends from it, out of the sweep that is under way.
+    pub(super) fn spare(&mut self, pid: i32) {
+        self.spared = self.under_way.is_some().then_some(pid);
+    }
+
+    /// The number of the command is free for others from now on.
+    pub(super) fn leader_is_reaped(&self) {
+        self.tree.leader_is_reaped();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -55,6 +71,6 @@ impl Sweep {
         }
         let interval = if self.is_over(now) { SLOW_INTERVAL } else { PASS_INTERVAL };
         let next = UnderWay { next_pass: Instant::now() + interval, ..under_way };
-        self.under_way = (self.tree.kill_pass() > 0).then_some(next);
+        self.under_way = (self.tree.kill_pass(self.spared) > 0).then_some(next);
     }
 }

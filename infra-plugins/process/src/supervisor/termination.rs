@@ -15,7 +15,6 @@ pub(super) fn leave_the_workers_session() {
         tracing::debug!(%errno, "the supervisor leads a session already");
     }
     set_child_subreaper(Some(getpid())).unwrap_or_default();
-    rustix::thread::set_name(c"run-supervisor").unwrap_or_default();
 }
 
 /// Takes the signals with which a service manager or a terminal ends whole groups. They are handled, not ignored: what is

@@ -97,6 +97,6 @@ impl TeardownDesk {
     /// Whether the story of a run that is over tells that it was this infrastructure: then it is gone. A bare process id says
     /// nothing about the host that it belongs to.
     fn was_started_here(&self, run: RunId, infrastructure: &str) -> bool {
-        self.timelines.notes(run).iter().any(|note| note.text.split(' ').next_back() == Some(infrastructure))
+        self.timelines.tells_of(run, &self.plugin.kind(), infrastructure)
     }
 }

@@ -1,0 +1,61 @@
+//! What the runs of a daemon share, whatever pool they come from.
+
+use std::sync::Arc;
+
+use central_api_client::{Client, EventEmitter, LogShipper};
+use infra_contract::InfraPlugin;
+use tokio_util::task::TaskTracker;
+use worker_core::rerun::RerunPolicy;
+
+use crate::console::OutputSink;
+use crate::control_plane::RemoteControlPlane;
+use crate::journal::DiskJournal;
+use crate::live_runs::LiveRuns;
+use crate::run::{RunSettings, Surroundings, WorkerIdentity};
+use crate::timeline::Timelines;
+
+/// What the runs of a daemon share.
+#[derive(Clone)]
+pub struct Resources {
+    /// The API.
+    pub client: Client,
+    /// Run logs.
+    pub logs: LogShipper,
+    /// Events.
+    pub events: EventEmitter,
+    /// All live runs.
+    pub live: LiveRuns,
+    /// The actors of all pools.
+    pub actors: TaskTracker,
+    /// The journal.
+    pub journal: Arc<DiskJournal>,
+    /// Where the output of flow processes goes.
+    pub output: OutputSink,
+    /// Settings of runs.
+    pub run_settings: Arc<RunSettings>,
+    /// Decisions.
+    pub timelines: Timelines,
+}
+
+impl Resources {
+    /// The surroundings of the runs that a worker takes from a pool. The client is the one attributed to that worker.
+    pub fn surroundings(
+        &self,
+        client: Client,
+        identity: Arc<WorkerIdentity>,
+        plugin: Arc<dyn InfraPlugin>,
+        rerun: Arc<RerunPolicy>,
+    ) -> Surroundings {
+        let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone());
+        Surroundings {
+            identity,
+            api: Arc::new(api),
+            plugin,
+            journal: Arc::<DiskJournal>::clone(&self.journal),
+            output: self.output.clone(),
+            settings: Arc::clone(&self.run_settings),
+            timelines: self.timelines.clone(),
+            rerun,
+        }
+    }
+}
