@@ -45,11 +45,11 @@ impl Client {
                 Ok(answer) => answer,
                 Err(elapsed) => Err(ApiError::Unreachable(TransportError::Timeout(elapsed.into()))),
             },
-            CallKind::Read | CallKind::Claim | CallKind::Report => answer.await,
+            CallKind::Read | CallKind::Claim => answer.await,
         }
     }
 
-    /// What a loop's call may take altogether, a new CSRF token and a second try included.
+    /// What a call that is tried once may take altogether, a new CSRF token and a second try included.
     fn longest_poll(&self) -> Duration {
         self.shared.request_timeout.saturating_mul(3).min(LONGEST_POLL)
     }

@@ -18,8 +18,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// For all kinds a 403 that complains of the CSRF token makes the client fetch a new one and try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// Part of a loop (poll, heartbeat, pool sync): tried once, because the loop around it is the retry, and for three
-    /// request timeouts or 30 s at most, whichever is shorter, because the loop stands still meanwhile.
+    /// Part of a loop (poll, heartbeat, pool sync), or a report that is asked about between two tries, because a repetition
+    /// could replace a state that somebody else has given the run since: tried once, because whoever calls is the retry, and
+    /// for three request timeouts or 30 s at most, whichever is shorter, because the caller stands still meanwhile.
     Poll,
     /// Something that a run needs to go on: tried `1 + max_retries` times on transport errors, on 408, 429, 502, 503 and
     /// on the configured extra statuses, and when the server knows no such path, because another application may answer for
@@ -29,10 +30,6 @@ pub enum CallKind {
     /// As [`Read`](Self::Read), for a call that changes something. An answer with a 2xx status that cannot be decoded is
     /// retried too: the change may have been stored, and giving up would leave it to nobody.
     Claim,
-    /// What must not be lost: tried until the API gives a definite answer, with at most 30 s between two tries. 401, 403,
-    /// any 5xx, unknown paths and answers that cannot be decoded are not definite: a proxy that is being changed gives all
-    /// of them.
-    Report,
 }
 
 /// One try that did not succeed.
@@ -82,24 +79,20 @@ impl Policy<'_> {
             CallKind::Read | CallKind::Claim => {
                 self.is_worth_another_try(failure) && (failure.maintenance || retries < self.settings.max_retries)
             }
-            CallKind::Report => self.is_worth_another_try(failure),
         };
         if left { Next::TryAgain { counted: !failure.maintenance } } else { Next::GiveUp }
     }
 
     fn is_worth_another_try(&self, failure: &Failure) -> bool {
-        let report = self.kind == CallKind::Report;
         let busy = |status: u16| matches!(status, 408 | 429 | 502 | 503) || self.settings.extra_codes.contains(&status);
         match &failure.error {
             ApiError::Unencodable(_) => false,
-            ApiError::Unreachable(TransportError::Connect(_)) => report || self.answered_before.load(Ordering::Relaxed),
+            ApiError::Unreachable(TransportError::Connect(_)) => self.answered_before.load(Ordering::Relaxed),
             ApiError::Unreachable(_) => true,
-            ApiError::Undecodable { status: 200..=299 } => report || self.kind == CallKind::Claim,
-            ApiError::Undecodable { status } => report || busy(*status),
+            ApiError::Undecodable { status: 200..=299 } => self.kind == CallKind::Claim,
+            ApiError::Undecodable { status } => busy(*status),
             error if error.is_unknown_path() => !self.is_optional,
-            ApiError::Refused { status, .. } => {
-                failure.csrf_rejected || busy(*status) || (report && matches!(*status, 401 | 403 | 500..))
-            }
+            ApiError::Refused { status, .. } => failure.csrf_rejected || busy(*status),
         }
     }
 
@@ -116,7 +109,6 @@ impl Policy<'_> {
         let jitter = self.settings.jitter_factor;
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, jitter);
         let mut retries = 0;
-        let mut warned = None;
         loop {
             let failure = match attempt().await {
                 Ok(value) => return Ok(value),
@@ -126,22 +118,14 @@ impl Policy<'_> {
             retries = retries.saturating_add(u32::from(counted));
             let usual = backoff.next_delay();
             let delay = failure.retry_after.map_or(usual, |minimum| at_least(minimum, jitter));
-            self.tell(&failure.error, delay, &mut warned);
+            self.tell(&failure.error, delay);
             tokio::time::sleep(delay).await;
         }
     }
 
-    /// A report that is not accepted is worth a warning, once and again when the reason changes; other retries are not.
-    fn tell(&self, error: &ApiError, delay: Duration, warned: &mut Option<String>) {
-        let call = self.call;
-        let text = error.to_string();
-        let error: &(dyn Error + 'static) = error;
-        if self.kind == CallKind::Report && warned.as_ref() != Some(&text) {
-            tracing::warn!(call, ?delay, error, "the API does not accept a report yet; trying until it does");
-            *warned = Some(text);
-        } else {
-            tracing::debug!(call, ?delay, error, "trying again");
-        }
+    /// Apart from the loop, whose future could not be sent to another thread if it held this borrow while it sleeps.
+    fn tell(&self, error: &(dyn Error + 'static), delay: Duration) {
+        tracing::debug!(call = self.call, ?delay, error, "trying again");
     }
 }
 

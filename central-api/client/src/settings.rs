@@ -22,7 +22,7 @@ pub struct ClientSettings {
     /// Whether CSRF tokens are fetched. Never at Cloud.
     pub csrf: bool,
     /// Longest silence of the server within one try; a whole try may take three times as long. Connecting gets 10 s of it at
-    /// most, and calls of loops ([`CallKind::Poll`](crate::CallKind::Poll)) 30 s altogether.
+    /// most, and calls that are tried once ([`CallKind::Poll`](crate::CallKind::Poll)) 30 s altogether.
     pub request_timeout: Duration,
     /// Certificates.
     pub tls: TlsSettings,
@@ -73,7 +73,7 @@ pub struct TlsSettings {
 /// How often a call is tried.
 #[derive(Clone, Debug)]
 pub struct RetrySettings {
-    /// Tries after the first, for reads and claims. Reports do not count.
+    /// Tries after the first, for reads and claims.
     pub max_retries: u32,
     /// Delays vary by this share: 0.2 is a fifth.
     pub jitter_factor: f64,

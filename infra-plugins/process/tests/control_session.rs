@@ -20,7 +20,8 @@ const HELLO: [u8; 5] = [0, b'P', b'F', 2, 1];
 const STATE_REPORTED: &str =
     r#"{"disposition":"STATE_REPORTED","state_id":null,"state_type":"COMPLETED","state_name":"Completed"}"#;
 
-/// A run that tells how to reach the worker, and writes `TERM` and exits with 0 when terminated.
+/// A run that tells how to reach the worker, says a little later that it is `under way`, and writes `TERM` and exits with 0
+/// when terminated.
 struct Engine {
     bench: Bench,
     handle: Handle,
@@ -34,6 +35,7 @@ impl Engine {
         let script = r#"
             trap 'echo TERM; exit 0' TERM
             echo "port $PREFECT__CONTROL_PORT"; echo "token $PREFECT__CONTROL_TOKEN"
+            for _ in 1 2 3 4 5 6; do sleep 0.05; done; echo "under way"
             while :; do sleep 0.05; done"#;
         let bench = Bench::new();
         let handle = bench.launch(&script_run(script)).await.unwrap();
@@ -137,8 +139,10 @@ async fn a_run_that_has_settled_its_state_is_not_signalled_by_a_cancellation() {
 
 #[tokio::test]
 async fn an_engine_that_does_not_answer_is_terminated_after_a_second() {
-    let engine = Engine::start().await;
+    let mut engine = Engine::start().await;
     let _stream = engine.greeted().await;
+    // A second after the start the supervisor has something else to wake up for.
+    engine.watched.line("under way").await;
     let asked = Instant::now();
     assert_eq!(engine.cancel().await, Killed::Gracefully);
     let took = asked.elapsed();

@@ -157,9 +157,9 @@ async fn lost_with_the_machine(bench: &Bench) -> Handle {
     signal(&handle.infra_id.0, Signal::KILL);
     let claim = bench.folder(&handle.key).join("claim");
     let mut changed: serde_json::Value = serde_json::from_slice(&std::fs::read(&claim).unwrap()).unwrap();
-    changed["boot_id"] = json!("another");
+    *changed.pointer_mut("/boot_id").unwrap() = json!("another");
     std::fs::write(&claim, changed.to_string()).unwrap();
-    handle.detail["boot_id"] = json!("another");
+    *handle.detail.pointer_mut("/boot_id").unwrap() = json!("another");
     handle
 }
 

@@ -4,6 +4,7 @@ use central_api_wire::state::StateType;
 use jiff::{Timestamp, ToSpan};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use worker_core::ids::RunId;
 use worker_tests::harness::{Daemon, DaemonSpec, Finished, RunSpec, SOON, process_template, until};
 
 use crate::in_memory::InMemory;
@@ -97,6 +98,70 @@ async fn a_run_is_cancelled_by_its_worker_as_by_a_user() {
     assert!(ended.stdout.contains("the API has it as Cancelling; daemon-1 is stopping it"), "{}", ended.stdout);
     it.lab.reaches(run, StateType::Cancelled).await;
     assert_eq!(it.lab.history(run).await[3..], ["Running", "Cancelling", "Cancelled"]);
+}
+
+/// Two runs whose ids begin with the same character, each executed by a worker of its own.
+#[tokio::test]
+async fn a_beginning_that_a_run_of_each_worker_has_cancels_neither() {
+    let it = InMemory::start().await;
+    let (first, second, marks) = (it.lab.pool().await, it.lab.pool().await, Marks::new());
+    let (one, other) = (first.command(&marks.endless_command()).await, second.command(&marks.endless_command()).await);
+    let later = || RunSpec { due: Some(Timestamp::now() + 2.hours()), ..RunSpec::default() };
+    let beginning = |run: &RunId| run.to_string().chars().take(1).collect::<String>();
+    let mut ours = Vec::new();
+    let (run, twin) = loop {
+        ours.push(it.lab.api.create_run(one, later()).await);
+        let theirs = it.lab.api.create_run(other, later()).await;
+        if let Some(run) = ours.iter().find(|run| beginning(run) == beginning(&theirs)) {
+            break (*run, theirs);
+        }
+    };
+    let due_now = json!({
+        "type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": Timestamp::now()},
+    });
+    for run in [run, twin] {
+        it.lab.api.set_state(run, due_now.clone(), true).await;
+    }
+    let daemon = first.daemon().started().await;
+    let _other = second.daemon().env("WORKER_STATE_DIR", daemon.path("state")).started().await;
+    for run in [run, twin] {
+        it.lab.reaches(run, StateType::Running).await;
+    }
+    for command in ["cancel", "why"] {
+        let refused = typed(&daemon, &[command, &beginning(&run)]).await;
+        assert_eq!(refused.status.code(), Some(1), "{command}: {}", refused.stdout);
+        assert!(refused.stderr.contains("several runs begin with"), "{command}: {}", refused.stderr);
+    }
+    assert_eq!(typed(&daemon, &["cancel", ""]).await.status.code(), Some(2));
+    let ended = typed(&daemon, &["cancel", &twin.to_string()]).await;
+    assert!(ended.stdout.contains("daemon-2 is stopping it"), "{}{}", ended.stdout, ended.stderr);
+    it.lab.reaches(twin, StateType::Cancelled).await;
+    assert_eq!(it.lab.run(run).await.state_type, Some(StateType::Running));
+}
+
+/// Memory that others use up is no reason to execute nothing for ever, only not to execute more.
+#[tokio::test]
+async fn a_run_that_the_machine_cannot_bear_is_shown_with_the_reason() {
+    let it = InMemory::start().await;
+    let (pool, marks) = (it.lab.pool().await, Marks::new());
+    let daemon = pool.daemon().env("WORKER_ADMISSION_MAX_MEMORY_PERCENT", "1").started().await;
+    let deployment = pool.command(&marks.held_command(0)).await;
+    let first = pool.run(deployment).await;
+    it.lab.reaches(first, StateType::Running).await;
+    let held = pool.run(deployment).await;
+    let hold = async || answer(&daemon, &["status"]).await[0]["pools"][0]["hold"].as_str().map(str::to_owned);
+    let reason = until(SOON, "a hold", hold).await;
+    assert_eq!(reason, "memory");
+    // It is known from this worker's own notes only, which no capitals hide.
+    let beginning: String = held.to_string().to_uppercase().chars().take(13).collect();
+    let told = typed(&daemon, &["why", &beginning]).await;
+    assert!(told.stdout.contains("wait here: this machine is short of memory"), "{}{}", told.stdout, told.stderr);
+    assert!(!told.stdout.contains("Nothing visible"), "{}", told.stdout);
+    marks.release();
+    for run in [first, held] {
+        it.lab.reaches(run, StateType::Completed).await;
+    }
+    until(SOON, "no hold", async || hold().await.is_none().then_some(())).await;
 }
 
 #[tokio::test]

@@ -119,14 +119,11 @@ pub struct RunSeen {
     pub adopted: bool,
 }
 
-/// The body of `POST /why` and `POST /cancel`.
+/// The body of `POST /why` and `POST /cancel`. A run that the daemon does not know is looked for at the API by its whole id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunNamed {
     /// Its id, its name, or the beginning of either.
     pub run: String,
-    /// Whether a run that the daemon does not know is looked for at the API.
-    #[serde(default)]
-    pub anywhere: bool,
 }
 
 /// The answer to `POST /why`.

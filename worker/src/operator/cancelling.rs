@@ -28,8 +28,8 @@ pub(super) async fn cancel(desk: &Desk, named: &RunNamed) -> Result<Cancelled, N
         Picked::One(run) => (run, sightings.into_iter().find(|sighting| sighting.seen.key.run == run)),
         Picked::Several(text) => return Err(NoAnswer::Ambiguous(text)),
         Picked::None => match named.run.parse::<RunId>() {
-            Ok(run) if named.anywhere => (run, None),
-            Ok(_) | Err(_) => {
+            Ok(run) => (run, None),
+            Err(_) => {
                 return Err(NoAnswer::Unknown(format!("no run that is executed here begins with '{}'", named.run)));
             }
         },

@@ -14,7 +14,7 @@ use crate::run::ErrorChain;
 /// # Errors
 /// Nobody knows it, or it may be one of several. The text is for people.
 pub async fn why(lines: &[Line], wanted: &str) -> Result<Why, String> {
-    let named = RunNamed { run: wanted.to_owned(), anywhere: true };
+    let named = RunNamed { run: wanted.to_owned() };
     let asked = futures::future::join_all(lines.iter().map(|line| line.post::<Why>("/why", &named))).await;
     best(wanted, asked)
 }
@@ -28,7 +28,7 @@ pub async fn cancel(lines: &[Line], wanted: &str) -> Result<Cancelled, String> {
     let (run, place) = addressed(wanted, asked)?;
     let line = lines.get(place).ok_or("no worker answers")?;
     // It may be over by now, which the API knows then.
-    let named = RunNamed { run: run.to_string(), anywhere: true };
+    let named = RunNamed { run: run.to_string() };
     line.post("/cancel", &named).await.map_err(|error| said(&error))
 }
 
@@ -152,8 +152,8 @@ mod tests {
         assert_eq!(addressed(&id(7).to_string(), runs()), Ok((id(7), 0)), "the API may know it");
     }
 
-    fn why(number: u128, name: &str, is_live: bool) -> Result<Why, AskError> {
-        Ok(Why {
+    fn why(number: u128, name: &str, is_live: bool) -> Why {
+        Why {
             daemon: String::new(),
             id: id(number),
             name: name.to_owned(),
@@ -163,22 +163,22 @@ mod tests {
             notes: Vec::new(),
             dropped: 0,
             visible: Vec::new(),
-        })
+        }
     }
 
     #[test]
     fn a_story_is_told_if_all_mean_the_same_run_and_by_who_executes_it() {
-        let told = best("calm", vec![why(1, "calm-fox", false), why(1, "calm-fox", true), silent()]).unwrap();
+        let told = best("calm", vec![Ok(why(1, "calm-fox", false)), Ok(why(1, "calm-fox", true)), silent()]).unwrap();
         assert!(told.live.is_some());
-        let text = best("calm", vec![why(1, "calm-fox", true), why(2, "calm-owl", false)]).unwrap_err();
+        let text = best("calm", vec![Ok(why(1, "calm-fox", true)), Ok(why(2, "calm-owl", false))]).unwrap_err();
         assert!(text.contains("several runs begin with 'calm'"), "{text}");
-        let exact = best("calm", vec![why(1, "calm", false), why(2, "calm-owl", true)]).unwrap();
+        let exact = best("calm", vec![Ok(why(1, "calm", false)), Ok(why(2, "calm-owl", true))]).unwrap();
         assert_eq!(exact.id, id(1));
     }
 
     #[test]
     fn a_daemon_that_knows_several_is_heard() {
         let refused = Err(AskError::Refused { is_unknown: false, text: "several".to_owned() });
-        assert_eq!(best("calm", vec![why(1, "calm-fox", true), refused]).unwrap_err(), "several");
+        assert_eq!(best("calm", vec![Ok(why(1, "calm-fox", true)), refused]).unwrap_err(), "several");
     }
 }

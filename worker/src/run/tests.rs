@@ -4,11 +4,13 @@ mod fake;
 
 use std::time::Duration;
 
-use central_api_client::Verdict;
-use central_api_wire::state::{State, StateType};
-use fake::{Fake, Stage};
+use central_api_client::{ApiError, TransportError, Verdict};
+use central_api_wire::state::{State, StateDetails, StateType};
+use fake::{Fake, Stage, key, unanswered};
 use serde_json::{Value, json};
-use worker_core::machine::{Input, StopReason};
+use uuid::Uuid;
+use worker_core::ids::TransitionId;
+use worker_core::machine::{CrashCause, Input, Outcome, StopReason};
 
 use crate::run::Ended;
 
@@ -257,4 +259,96 @@ async fn a_run_left_running_is_taken_over_and_reported_by_the_next_process() {
     assert!(stage.records().is_empty());
     let executed = stage.fake.events().into_iter().find(|event| event.event.ends_with("executed-flow-run")).unwrap();
     assert!(executed.follows.is_some(), "the submitted event was written down");
+}
+
+fn made_by(state_type: StateType, transition: TransitionId) -> State {
+    let state_details = StateDetails { transition_id: Some(transition), ..StateDetails::default() };
+    State { state_details, ..State::of_type(state_type) }
+}
+
+/// A run that we claimed, and what came after.
+fn claimed_and_then(after: impl IntoIterator<Item = State>) -> Vec<State> {
+    let claimed = [State::of_type(StateType::Scheduled), made_by(StateType::Pending, key().claim)];
+    claimed.into_iter().chain(after).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_an_end_outlives_an_outage_of_hours_and_arrives_once() {
+    let outage = Duration::from_hours(6);
+    let stage = Stage::new(json!({"exit_code": 3, "run_for_ms": 1000}));
+    stage.fake.set_history(claimed_and_then([]));
+    let playing = stage.start();
+    stage.fake.infra_is_recorded().await;
+    let begun = tokio::time::Instant::now();
+    stage.fake.is_away_for(outage);
+    assert_eq!(playing.end(BOUND).await, Ended::Over);
+    assert!(begun.elapsed() >= outage);
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Crashed"]);
+    assert!(stage.records().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_did_not_take_effect_is_made_again_until_the_api_itself_answers() {
+    let refused = |status, detail: &str| ApiError::Refused { status, detail: detail.to_owned(), retry_after: None };
+    let accepted = Verdict::Accept(None);
+    let stage = Stage::new(json!({"exit_code": 3}));
+    let somebody_elses = made_by(StateType::Crashed, TransitionId(Uuid::from_u128(7)));
+    stage.fake.set_history(claimed_and_then([somebody_elses]));
+    for error in [
+        unanswered(TransportError::Interrupted),
+        unanswered(TransportError::Timeout),
+        ApiError::Undecodable { status: 200 },
+        ApiError::Undecodable { status: 404 },
+        refused(401, "Unauthorized"),
+        refused(504, "slow"),
+        refused(404, "Not Found"),
+    ] {
+        stage.fake.will_fail("Crashed", error);
+    }
+    stage.fake.will_answer("Crashed", accepted);
+    stage.play(BOUND).await;
+    let proposals = stage.fake.proposals();
+    let reports: Vec<_> = proposals.iter().filter(|it| it.state.state_type == StateType::Crashed).collect();
+    assert_eq!(reports.len(), 8);
+    assert!(reports.iter().all(|it| it.state.state_details.transition_id == Some(key().transition("crashed"))));
+    let definite = Stage::new(json!({"exit_code": 3}));
+    definite.fake.will_fail("Crashed", refused(404, "Flow run not found"));
+    definite.play(BOUND).await;
+    assert_eq!(proposed(&definite.fake), ["Pending", "Submitting", "Crashed"]);
+}
+
+/// By the time of a repetition the run could be somebody else's.
+#[tokio::test(start_paused = true)]
+async fn a_report_whose_answer_was_lost_is_not_made_again_once_it_is_in_the_history() {
+    let stage = Stage::new(json!({"exit_code": 3}));
+    stage.fake.will_fail("Crashed", unanswered(TransportError::Interrupted));
+    let ours = made_by(StateType::Crashed, key().transition("crashed"));
+    stage.fake.set_history(claimed_and_then([ours, State::of_type(StateType::Scheduled)]));
+    stage.play(BOUND).await;
+    assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Crashed"]);
+    assert!(stage.fake.log().iter().any(|line| line.contains("as crashed")), "it counts as taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_process_reports_nothing_of_a_run_that_moved_on() {
+    let somebody_elses = made_by(StateType::Pending, TransitionId(Uuid::from_u128(7)));
+    let moved_on = [State::of_type(StateType::Failed), State::of_type(StateType::Scheduled), somebody_elses.clone()];
+    for (outcome, name) in [
+        (Outcome::Crashed(CrashCause::Gone), "Crashed"),
+        (Outcome::Completed, "Completed"),
+        (Outcome::Cancelled(None), "Cancelled"),
+    ] {
+        let stage = Stage::new(json!({}));
+        stage.was_left_reporting(outcome.clone());
+        stage.fake.set_history(claimed_and_then(moved_on.clone()));
+        stage.fake.set_state_now(somebody_elses.clone());
+        assert_eq!(stage.resume().end(BOUND).await, Ended::Over);
+        assert_eq!(proposed(&stage.fake), [""; 0], "{name}");
+        assert!(stage.records().is_empty());
+        let still_ours = Stage::new(json!({}));
+        still_ours.was_left_reporting(outcome);
+        still_ours.fake.set_history(claimed_and_then([]));
+        still_ours.resume().end(BOUND).await;
+        assert_eq!(proposed(&still_ours.fake), [name]);
+    }
 }

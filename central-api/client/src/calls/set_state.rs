@@ -58,7 +58,7 @@ impl From<SetStateResponse> for Verdict {
 }
 
 impl Client {
-    /// Proposes a state for a run, as `kind` says: a claim a few times, a report until it is decided.
+    /// Proposes a state for a run, as `kind` says: a claim a few times, a report once.
     /// `POST /flow_runs/{id}/set_state`.
     ///
     /// Every try sends the same transition id, so a proposal whose answer was lost is not made twice: the server answers

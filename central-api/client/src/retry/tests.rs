@@ -73,15 +73,12 @@ async fn c006_retry_after_is_the_shortest_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c007_an_internal_error_is_not_retried_except_for_a_report() {
+async fn c007_an_internal_error_is_not_retried() {
     for status in [500, 504, 401, 403] {
         for kind in [CallKind::Poll, CallKind::Read, CallKind::Claim] {
             let (tries, _, result) = play(kind, true, [refused(status)]).await;
             assert_eq!((tries, result.unwrap_err().status()), (1, Some(status)), "{kind:?}");
         }
-        let (tries, _, result) = play(CallKind::Report, true, [refused(status)]).await;
-        assert!(result.is_ok());
-        assert_eq!(tries, 2);
     }
 }
 
@@ -121,24 +118,6 @@ async fn a_poll_is_tried_once_but_gets_a_new_csrf_token() {
     assert_eq!((tries, result.is_ok()), (2, true));
     let (tries, _, result) = play(CallKind::Poll, true, [rejected(), rejected()]).await;
     assert_eq!((tries, result.is_err()), (2, true));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_report_outlives_an_outage_of_hours_and_ends_on_a_definite_answer() {
-    let mut script = repeat(300, connection_refused);
-    script.push(ApiError::Undecodable { status: 200 }.into());
-    script.push(ApiError::Undecodable { status: 404 }.into());
-    script.push(refused(401));
-    script.push(unknown_path());
-    script.push(refused(404));
-    let (tries, waited, result) = play(CallKind::Report, false, script).await;
-    assert!(result.unwrap_err().is_not_found());
-    assert_eq!(tries, 305);
-    assert!(waited < 305.0 * 30.0, "never more than 30 s between two tries");
-    for status in [400, 409, 422] {
-        let (tries, _, result) = play(CallKind::Report, true, [refused(status)]).await;
-        assert_eq!((tries, result.is_err()), (1, true), "{status} is definite");
-    }
 }
 
 #[tokio::test(start_paused = true)]

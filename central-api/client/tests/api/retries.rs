@@ -85,30 +85,26 @@ async fn c054_a_repeated_proposal_has_the_same_transition_id() {
 }
 
 #[tokio::test]
-async fn a_report_is_repeated_until_the_api_itself_answers() {
-    let unauthorized = Reply::json(401, &json!({ "exception_message": "Unauthorized" }));
-    let server = Server::replying([
-        Reply::html(200).at_once(),
-        Reply::html(404).at_once(),
-        Reply::empty(200).at_once(),
-        Reply::json(504, &json!({ "detail": "slow" })).at_once(),
-        unauthorized.at_once(),
-        Reply::json(404, &json!({ "message": "no Route matched" })).at_once(),
-        Reply::json(404, &json!({ "detail": "Not Found" })).at_once(),
-        accepted(),
-    ])
-    .await;
-    let verdict = server.client().set_state(RunId(Uuid::nil()), &proposal(), CallKind::Report).await.unwrap();
-    assert!(matches!(verdict, Verdict::Accept(_)));
-    assert_eq!(server.requests().len(), 8);
-}
-
-#[tokio::test]
-async fn a_report_ends_when_the_run_is_gone() {
-    let gone = json!({ "exception_message": "Flow run with id 0 not found" });
-    let server = Server::replying([Reply::json(404, &gone)]).await;
-    let error = server.client().set_state(RunId(Uuid::nil()), &proposal(), CallKind::Report).await.unwrap_err();
-    assert!(error.is_not_found());
+async fn a_report_is_sent_once_and_only_the_api_itself_can_settle_it() {
+    let open = [
+        Reply::html(200),
+        Reply::html(404),
+        Reply::empty(200),
+        Reply::json(504, &json!({ "detail": "slow" })),
+        Reply::json(404, &json!({ "message": "no Route matched" })),
+        Reply::json(404, &json!({ "detail": "Not Found" })),
+    ];
+    let gone = Reply::json(404, &json!({ "exception_message": "Flow run with id 0 not found" }));
+    let tries = open.len();
+    let server = Server::replying(open.into_iter().chain([gone])).await;
+    let report =
+        || async { server.client().set_state(RunId(Uuid::nil()), &proposal(), CallKind::Poll).await.unwrap_err() };
+    for sent in 1..=tries {
+        let error = report().await;
+        assert!(error.is_transient() && !error.is_not_found(), "{error:?}");
+        assert_eq!(server.requests().len(), sent);
+    }
+    assert!(report().await.is_not_found());
 }
 
 #[tokio::test]

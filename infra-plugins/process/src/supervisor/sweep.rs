@@ -74,3 +74,27 @@ impl Sweep {
         self.under_way = (self.tree.kill_pass(self.spared) > 0).then_some(next);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use worker_core::ids::{LaunchKey, RunId, TransitionId};
+
+    use super::*;
+    use crate::procfs::Identity;
+
+    #[test]
+    fn a_sweep_that_no_longer_spares_anybody_has_its_whole_time_for_them() {
+        let key = LaunchKey { run: RunId(Uuid::new_v4()), claim: TransitionId(Uuid::new_v4()) };
+        let mut sweep = Sweep::over(Tree::below_this_process(Identity { pid: 0, started: None }, key));
+        let began = Instant::now();
+        let later = began + SWEEP_LIMIT;
+        sweep.begin(began);
+        sweep.begin(later);
+        assert!(sweep.is_over(later), "it goes on as it began");
+        sweep.spare(1);
+        sweep.begin(later);
+        assert!(!sweep.is_over(later));
+        assert_eq!(sweep.deadline(), Some(later));
+    }
+}

@@ -1,12 +1,13 @@
 //! The one hand-written fake of the control plane, and a stage to play a run on.
 
 use std::collections::{HashMap, VecDeque};
+use std::error::Error;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
-use central_api_client::{ApiError, CallKind, Verdict};
+use central_api_client::{ApiError, CallKind, TransportError, Verdict};
 use central_api_wire::block::{BlockDocument, Variable};
 use central_api_wire::deployment::Deployment;
 use central_api_wire::event::Event;
@@ -19,10 +20,11 @@ use infra_scripted::{Backend, ScriptedPlugin};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, LaunchKey, RunId, TransitionId};
-use worker_core::machine::Input;
+use worker_core::machine::{Input, Outcome, Phase, Run};
 
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
@@ -45,7 +47,9 @@ pub(super) struct Fake {
 #[derive(Debug, Default)]
 struct Told {
     proposals: Vec<SetStateRequest>,
-    answers: HashMap<String, VecDeque<Verdict>>,
+    answers: HashMap<String, VecDeque<Result<Verdict, ApiError>>>,
+    history: Vec<State>,
+    away_until: Option<Instant>,
     infra_ids: Vec<InfraId>,
     labels: Vec<String>,
     lines: Vec<String>,
@@ -60,7 +64,32 @@ impl Fake {
     }
 
     pub(super) fn will_answer(&self, name: &str, verdict: Verdict) {
-        self.told().answers.entry(name.to_owned()).or_default().push_back(verdict);
+        self.script(name, Ok(verdict));
+    }
+
+    /// The proposal arrives, and its answer is this.
+    pub(super) fn will_fail(&self, name: &str, error: ApiError) {
+        self.script(name, Err(error));
+    }
+
+    fn script(&self, name: &str, answer: Result<Verdict, ApiError>) {
+        self.told().answers.entry(name.to_owned()).or_default().push_back(answer);
+    }
+
+    /// The states that the run has had, oldest first.
+    pub(super) fn set_history(&self, history: Vec<State>) {
+        self.told().history = history;
+    }
+
+    /// Nothing that is said of runs arrives, or is answered.
+    pub(super) fn is_away_for(&self, time: Duration) {
+        self.told().away_until = Some(Instant::now() + time);
+    }
+
+    fn reached(&self) -> Result<std::sync::MutexGuard<'_, Told>, ApiError> {
+        let told = self.told();
+        let is_away = told.away_until.is_some_and(|until| Instant::now() < until);
+        if is_away { Err(unanswered(TransportError::Connect)) } else { Ok(told) }
     }
 
     pub(super) fn set_state_now(&self, state: State) {
@@ -108,14 +137,14 @@ impl ControlPlane for Fake {
     }
 
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
-        let current = self.told().current.clone();
+        let current = self.reached()?.current.clone();
         let state_type = current.as_ref().map(|state| state.state_type.clone());
         let run = json!({"id": id, "flow_id": FLOW, "state": current, "state_type": state_type});
         Ok(Some(serde_json::from_value(run).unwrap()))
     }
 
     async fn states(&self, _: RunId) -> Result<Vec<State>, ApiError> {
-        Ok(Vec::new())
+        Ok(self.reached()?.history.clone())
     }
 
     async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError> {
@@ -136,21 +165,21 @@ impl ControlPlane for Fake {
     }
 
     async fn propose(&self, _: RunId, request: &SetStateRequest, _: CallKind) -> Result<Verdict, ApiError> {
-        let mut told = self.told();
+        let mut told = self.reached()?;
         told.proposals.push(request.clone());
         let name = request.state.name.clone().unwrap_or_default();
         let scripted = told.answers.get_mut(&name).and_then(VecDeque::pop_front);
-        Ok(scripted.unwrap_or(Verdict::Accept(None)))
+        scripted.unwrap_or(Ok(Verdict::Accept(None)))
     }
 
     async fn set_infra_id(&self, _: RunId, id: &InfraId) -> Result<(), ApiError> {
-        self.told().infra_ids.push(id.clone());
+        self.reached()?.infra_ids.push(id.clone());
         self.recorded.send_modify(|count| *count += 1);
         Ok(())
     }
 
     async fn set_labels(&self, _: RunId, labels: &LabelsUpdate) -> Result<(), ApiError> {
-        self.told().labels.extend(labels.keys().cloned());
+        self.reached()?.labels.extend(labels.keys().cloned());
         Ok(())
     }
 
@@ -238,6 +267,12 @@ impl Stage {
         self.journal.records()
     }
 
+    /// An earlier process died with the end of the run written down and not reported, as far as it knew.
+    pub(super) fn was_left_reporting(&self, outcome: Outcome) {
+        let run = Run { phase: Phase::Reporting(outcome, None), ..Run::offered(key()) };
+        self.journal.persist_soon(&self.context().record(&run, None));
+    }
+
     /// A later process goes on with what is written down.
     pub(super) fn resume(&self) -> Playing {
         let record = self.records().pop().expect("something is written down");
@@ -263,7 +298,7 @@ impl Stage {
             "job_variables": self.job_variables,
         }))
         .unwrap();
-        let shown = tokio::time::Instant::now();
+        let shown = Instant::now();
         Offer { key: key(), flow_run, pool: Arc::new(pool), refused_before: false, shown }
     }
 
@@ -291,7 +326,12 @@ impl Stage {
     }
 }
 
-fn key() -> LaunchKey {
+/// An error of a call that was not answered.
+pub(super) fn unanswered(how: fn(Box<dyn Error + Send + Sync>) -> TransportError) -> ApiError {
+    ApiError::Unreachable(how("no answer".into()))
+}
+
+pub(super) fn key() -> LaunchKey {
     LaunchKey { run: RunId(RUN), claim: TransitionId(Uuid::from_u128(9)) }
 }
 
