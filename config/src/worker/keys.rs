@@ -127,7 +127,7 @@ pub(crate) const ADMISSION: Key = Key {
 };
 pub(crate) const ADMISSION_MEMORY: Key = Key {
     default: Some("90"),
-    doc: "No run is started while more than this share of the memory is in use, in per cent.",
+    doc: "No run is started beside others while more than this share of the memory is in use, in per cent.",
     ..key("admission.max_memory_percent", "WORKER_ADMISSION_MAX_MEMORY_PERCENT", KeyKind::Count)
 };
 pub(crate) const ADMISSION_RUNNABLE: Key = Key {

@@ -17,8 +17,8 @@ use crate::supervisor::{CLAIM_LIMIT, since_boot};
 /// How long a fence is kept.
 pub(crate) const FENCE_TIME: Duration = CLAIM_LIMIT.saturating_mul(2);
 
-/// How old something must be that an earlier worker process is taken to have left.
-const LEFTOVER_AGE: Duration = Duration::from_mins(1);
+/// How old something must be that an earlier worker process is taken to have left: longer than all tries of a launch.
+pub(crate) const LEFTOVER_AGE: Duration = Duration::from_secs(35);
 
 /// The length of a launch key: an id, a hyphen and eight digits.
 const KEY_LENGTH: usize = 45;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use infra_contract::{
     JobTemplate, Killed,
 };
 use tokio::process::Child;
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -28,7 +28,7 @@ use crate::changes::Changes;
 use crate::check;
 use crate::claim::{Claim, Fence};
 use crate::error::ProcessError;
-use crate::fences::{self, FENCE_TIME};
+use crate::fences::{self, FENCE_TIME, LEFTOVER_AGE};
 use crate::folder::RunFolder;
 use crate::handle::{HandleDetail, KIND};
 use crate::launch;
@@ -48,7 +48,7 @@ pub struct ProcessPlugin {
     changes: OnceLock<Changes>,
     runs: Mutex<HashMap<LaunchKey, Tended>>,
     /// What earlier worker processes left of failed launches is removed once.
-    cleared: OnceCell<()>,
+    cleared: AtomicBool,
     /// Held while a fence is put up, lifted or taken down.
     fences: Arc<Mutex<()>>,
     /// Tasks that take fences down when their time is over.
@@ -70,7 +70,7 @@ impl ProcessPlugin {
             template: base_job_template(),
             changes: OnceLock::new(),
             runs: Mutex::default(),
-            cleared: OnceCell::new(),
+            cleared: AtomicBool::new(false),
             fences: Arc::default(),
             taking_down: Mutex::default(),
         }
@@ -88,12 +88,18 @@ impl ProcessPlugin {
         RunFolder::of(&self.settings.runs_directory, key)
     }
 
+    /// Removes what launches of earlier processes left that came to nothing: with every look at what is owned, and once they
+    /// are certainly over.
     async fn clear_leftovers(&self) {
-        let clear = || async {
+        if !self.cleared.swap(true, Ordering::AcqRel) {
             let directory = self.settings.runs_directory.clone();
-            drop(tokio::task::spawn_blocking(move || fences::clear_leftovers(&directory)).await);
-        };
-        self.cleared.get_or_init(clear).await;
+            lock(&self.taking_down).spawn(async move {
+                tokio::time::sleep(LEFTOVER_AGE + Duration::from_secs(1)).await;
+                drop(tokio::task::spawn_blocking(move || fences::clear_leftovers(&directory)).await);
+            });
+        }
+        let directory = self.settings.runs_directory.clone();
+        drop(tokio::task::spawn_blocking(move || fences::clear_leftovers(&directory)).await);
     }
 
     /// The run behind a handle, taken in hand if this value of the plugin has not seen it; `None` if nothing of it is left.
@@ -194,7 +200,6 @@ impl InfraPlugin for ProcessPlugin {
             return Ok(run.handle.clone());
         }
         let detail = ProcessPlan::of(plan)?;
-        self.clear_leftovers().await;
         let folder = self.folder(&plan.key);
         if let Some(handle) = self.claimed(&plan.key, &folder).await? {
             return Ok(handle);
@@ -213,7 +218,6 @@ impl InfraPlugin for ProcessPlugin {
         if let Some(run) = self.known(key) {
             return Ok(Some(run.handle.clone()));
         }
-        self.clear_leftovers().await;
         let folder = self.folder(key);
         let claim = {
             let _fences = lock(&self.fences);
@@ -268,6 +272,7 @@ impl InfraPlugin for ProcessPlugin {
     async fn owned(&self) -> Result<Vec<Handle>, InfraError> {
         let directory = &self.settings.runs_directory;
         let unusable = |source| ProcessError::RunFolder { path: directory.clone(), source };
+        self.clear_leftovers().await;
         let mut owned = Vec::new();
         // One that cannot be read must not hide the others.
         for folder in fences::folders(directory).map_err(unusable)? {

@@ -15,7 +15,7 @@ use crate::harness::SOON;
 /// a minute, and the longest runs take some seconds.
 const SETTLES_WITHIN: Duration = Duration::from_secs(40);
 /// How long leftovers may stay after the last run is settled: the mark of a launch that was given up stays for ten seconds.
-const CLEAN_WITHIN: Duration = Duration::from_secs(20);
+const CLEAN_WITHIN: Duration = Duration::from_secs(50);
 /// Time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 

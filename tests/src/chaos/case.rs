@@ -102,7 +102,6 @@ impl Case {
 
 #[cfg(test)]
 mod tests {
-    use central_api_wire::state::StateDetails;
     use uuid::Uuid;
 
     use super::*;
@@ -113,16 +112,7 @@ mod tests {
     }
 
     fn states(types: &[StateType]) -> Vec<State> {
-        let state = |state_type: &StateType| State {
-            id: None,
-            state_type: state_type.clone(),
-            name: None,
-            timestamp: None,
-            message: None,
-            data: None,
-            state_details: StateDetails::default(),
-        };
-        types.iter().map(state).collect()
+        types.iter().cloned().map(State::of_type).collect()
     }
 
     fn marks(of: &[Moment]) -> Vec<Mark> {

@@ -214,7 +214,6 @@ fn settings(plan: &PoolPlan, plugin: &dyn InfraPlugin, worker_class: &str) -> Po
         worker_name: plan.worker_name.clone().unwrap_or_else(made_up),
         kind: plugin.kind(),
         work_queues: plan.work_queues.clone(),
-        limit: plan.limit,
         prefetch: plan.prefetch,
         base_job_template_given: given.is_some(),
         base_job_template: given

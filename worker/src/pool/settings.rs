@@ -16,8 +16,6 @@ pub struct PoolSettings {
     pub kind: PluginKind,
     /// The queues; none means all.
     pub work_queues: Vec<String>,
-    /// At most this many runs at a time.
-    pub limit: Option<usize>,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// The template for a pool that has none.

@@ -333,6 +333,10 @@ async fn recalled(cx: &RunContext) -> Answer {
         }
         Recalled::NotOurs => Answer::Input(Input::Refused),
         Recalled::Cancelled => Answer::Input(Input::FoundCancelled),
+        Recalled::Orphan(deployment) => {
+            claim::cancel_orphan(cx, deployment).await;
+            Answer::Input(Input::Refused)
+        }
         Recalled::Lost(why) => Answer::Input(Input::SubmitFailed(why)),
     }
 }

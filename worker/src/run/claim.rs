@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use central_api_client::{CallKind, Verdict};
 use central_api_wire::deployment::Deployment;
+use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::StateType;
 use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
@@ -15,7 +16,7 @@ use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, leaves_open};
 use super::proposal;
-use super::standing::{Precedence, precedence, was_claimed};
+use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
 
 /// A claim that took this long may have been one of two that the server accepted.
 const SLOW: Duration = Duration::from_millis(300);
@@ -58,14 +59,19 @@ pub(super) async fn claim(cx: &RunContext) -> Claim {
     if propose_pending(cx).await { Claim::Ours(deployment.map(Arc::new)) } else { Claim::NotOurs }
 }
 
-async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
+pub(super) async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
     let run = cx.offer.key.run;
     cx.log()
         .error(format!("Deployment {deployment} no longer exists. Flow run {run} will not be submitted for execution"));
     cx.api.flush_logs(run).await;
     let message = format!("Deployment {deployment} no longer exists, cancelled run.");
     // It may be somebody else's by now, who executes it.
-    if read_back(cx).await.is_some_and(|run| matches!(run.state_type, Some(StateType::Scheduled) | None)) {
+    let is_nobodys = |run: &FlowRun| match run.state_type {
+        Some(StateType::Pending) => pending_is_ours(cx.offer.key, run),
+        Some(StateType::Scheduled | StateType::Cancelling) | None => true,
+        Some(_) => false,
+    };
+    if read_back(cx).await.as_ref().is_some_and(is_nobodys) {
         cancelled::settle(cx, &message).await;
     }
 }

@@ -7,7 +7,7 @@ use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::StateType;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-use worker_core::ids::LaunchKey;
+use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::asking::{history, read_back, until_answered};
 use super::context::{Offer, RunContext};
@@ -26,6 +26,8 @@ pub(super) enum Recalled {
     NotOurs,
     /// It was claimed and is being cancelled: nobody else will finish that.
     Cancelled,
+    /// It is ours, and its deployment was deleted.
+    Orphan(DeploymentId),
     /// It is ours and cannot be started any more. The text is for the flow's author.
     Lost(String),
 }
@@ -68,7 +70,7 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
         None => Recalled::Ours(offer, None),
         Some(id) => match until_answered(|| cx.api.deployment(id)).await {
             Some(deployment) => Recalled::Ours(offer, Some(Arc::new(deployment))),
-            None => Recalled::Lost(format!("deployment {id} no longer exists")),
+            None => Recalled::Orphan(id),
         },
     }
 }
