@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InfraId, LaunchKey};
+use crate::spec::ReportState;
 
 /// The kind of infrastructure a plugin drives, as the API spells it in a work pool's `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Handle {
     pub key: LaunchKey,
     /// The backend's own name for it, reported to the API.
     pub infra_id: InfraId,
+    /// Who reports the run's states: told by the infrastructure itself where nobody remembers having launched it.
+    #[serde(default)]
+    pub report_state: ReportState,
     /// The plugin's own data. No secrets.
     pub detail: serde_json::Value,
 }

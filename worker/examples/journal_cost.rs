@@ -12,6 +12,7 @@ use worker::journal::{self, DiskJournal, FORMAT, Facts, Journal, Record};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{FlowId, InfraId, LaunchKey, RunId, TransitionId, WorkPoolId};
 use worker_core::machine::{Outcome, Phase, Run};
+use worker_core::spec::ReportState;
 
 const RUNS: usize = 1_000;
 const AT_ONCE: usize = 100;
@@ -62,6 +63,7 @@ async fn one_run(journal: &DiskJournal) -> Result<Duration, journal::JournalErro
         version: 2,
         key,
         infra_id: InfraId("12345".to_owned()),
+        report_state: ReportState::Engine,
         detail: serde_json::json!({"process": {"pid": 12345, "started": 1}, "boot_id": Uuid::nil()}),
     };
     let settled = Outcome::Settled(worker_core::exit::Exit::Code(0));

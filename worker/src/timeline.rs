@@ -8,21 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use worker_core::handle::PluginKind;
-use worker_core::ids::RunId;
+use worker_core::ids::{InfraId, RunId};
 
 /// So many notes of a run are kept: the first half and the last half of them.
 const MOST_NOTES: usize = 60;
 /// So many runs are remembered.
 const MOST_RUNS: usize = 4_096;
-
-/// How a note begins that tells of infrastructure which was started without our being told.
-const FOUND: &str = "found ";
-
-/// The note that tells of infrastructure.
-fn started_as(kind: &PluginKind, infrastructure: &str) -> String {
-    format!("started as {kind} {infrastructure}")
-}
 
 /// Something that was decided or happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +31,9 @@ pub struct Timeline {
     pub name: String,
     /// The pool that offered it.
     pub pool: String,
+    /// What it was last executed on, by the backend's own name.
+    #[serde(default)]
+    pub infrastructure: Option<InfraId>,
     /// What happened, oldest first.
     pub notes: Vec<Note>,
     /// How many notes in the middle were left out.
@@ -103,12 +97,20 @@ impl Timelines {
         self.kept().runs.get(&run).cloned()
     }
 
-    /// Whether a run was ever executed on this infrastructure.
-    pub fn tells_of(&self, run: RunId, kind: &PluginKind, infrastructure: &str) -> bool {
-        let started = started_as(kind, infrastructure);
-        self.kept().runs.get(&run).is_some_and(|timeline| {
-            timeline.notes.iter().any(|note| note.text.strip_prefix(FOUND).unwrap_or(&note.text) == started)
-        })
+    /// Remembers on what a run is executed.
+    pub fn executed_on(&self, run: RunId, infrastructure: &InfraId) {
+        if let Some(timeline) = self.kept().runs.get_mut(&run)
+            && timeline.infrastructure.as_ref() != Some(infrastructure)
+        {
+            timeline.infrastructure = Some(infrastructure.clone());
+        }
+    }
+
+    /// Whether a run was last executed on this infrastructure.
+    pub fn was_executed_on(&self, run: RunId, infrastructure: &str) -> bool {
+        let kept = self.kept();
+        let last = kept.runs.get(&run).and_then(|timeline| timeline.infrastructure.as_ref());
+        last.is_some_and(|last| last.0 == infrastructure)
     }
 
     /// The notes of a run.
@@ -161,16 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_start_of_infrastructure_tells_of_it() {
-        let (timelines, kind) = (Timelines::default(), PluginKind::new("process"));
+    fn it_is_known_on_what_a_run_was_last_executed() {
+        let timelines = Timelines::default();
         timelines.begin(run(1), "calm-fox", "p");
-        timelines.note(run(1), "could not be started: there is a process host:7");
-        assert!(!timelines.tells_of(run(1), &kind, "host:7"));
-        timelines.note(run(1), "started as process host:7");
-        timelines.note(run(1), "found started as process host:8");
-        for (infrastructure, is_told) in [("host:7", true), ("host:8", true), ("7", false), ("host:9", false)] {
-            assert_eq!(timelines.tells_of(run(1), &kind, infrastructure), is_told, "{infrastructure}");
-        }
+        timelines.executed_on(run(1), &InfraId("6".to_owned()));
+        timelines.executed_on(run(1), &InfraId("7".to_owned()));
+        assert!(timelines.was_executed_on(run(1), "7") && !timelines.was_executed_on(run(1), "6"));
     }
 
     #[test]

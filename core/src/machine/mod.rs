@@ -94,8 +94,8 @@ impl Run {
 
     /// Infrastructure that nobody remembers having launched: the journal was lost, what it told of was not.
     pub fn found(handle: Handle) -> Self {
-        let key = handle.key;
-        Self { phase: Phase::Running(handle), ..Self::offered(key) }
+        let Handle { key, report_state, .. } = handle;
+        Self { phase: Phase::Running(handle), report_state, ..Self::offered(key) }
     }
 
     /// The first effects of a run that was offered.

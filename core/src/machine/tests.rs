@@ -16,6 +16,7 @@ fn handle() -> Handle {
         version: 1,
         key: key(),
         infra_id: InfraId("i1".to_owned()),
+        report_state: ReportState::Engine,
         detail: serde_json::Value::Null,
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn handle_of(folder: &RunFolder, claimed: &Supervised) -> Resul
         supervisor: Some(claimed.supervisor),
         temporary_directory: None,
     };
-    detail.into_handle(claimed.key)
+    detail.into_handle(claimed.key, claimed.report_state)
 }
 
 /// Which process the run is. A supervisor that was killed before it wrote that down has left the marker at least; where

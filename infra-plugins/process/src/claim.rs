@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use worker_core::ids::LaunchKey;
+use worker_core::spec::ReportState;
 
 use crate::procfs::{self, Identity};
 
@@ -34,6 +35,9 @@ pub(crate) struct Supervised {
     pub(crate) supervisor: Identity,
     /// The boot of the machine that start times count from.
     pub(crate) boot_id: Option<String>,
+    /// Who reports the run's states.
+    #[serde(default)]
+    pub(crate) report_state: ReportState,
     /// Whether the run's output is relayed.
     pub(crate) streams_output: bool,
     /// The cgroup that is made for the run, if one may be.
@@ -59,6 +63,7 @@ impl Supervised {
             owner: String::new(),
             supervisor: Identity { pid: 0, started: None },
             boot_id: Some("unknown".to_owned()),
+            report_state: ReportState::Engine,
             streams_output: false,
             cgroup: None,
         }

@@ -5,6 +5,7 @@ use infra_contract::InfraError;
 use serde::{Deserialize, Serialize};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
+use worker_core::spec::ReportState;
 
 use crate::error::ProcessError;
 use crate::procfs::{self, Identity};
@@ -52,12 +53,13 @@ impl HandleDetail {
     }
 
     /// The infrastructure id is the pid of the command itself, in decimal.
-    pub(crate) fn into_handle(self, key: LaunchKey) -> Result<Handle, InfraError> {
+    pub(crate) fn into_handle(self, key: LaunchKey, report_state: ReportState) -> Result<Handle, InfraError> {
         Ok(Handle {
             kind: PluginKind::new(KIND),
             version: VERSION,
             key,
             infra_id: InfraId(self.process.pid.to_string()),
+            report_state,
             detail: serde_json::to_value(self).map_err(ProcessError::UnreadableHandle)?,
         })
     }

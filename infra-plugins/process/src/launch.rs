@@ -98,6 +98,7 @@ fn spec(
         arguments: arguments.to_vec(),
         environment: plan.environment,
         working_dir,
+        report_state: plan.report_state,
         streams_output: plan.stream_output,
         python: plan.python,
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use worker_core::spec::{Plan, RunSpec};
+use worker_core::spec::{Plan, ReportState, RunSpec};
 
 use crate::command;
 use crate::environment;
@@ -25,6 +25,7 @@ pub(crate) struct ProcessPlan {
     /// Absolute; `None` is a temporary directory.
     pub(crate) working_dir: Option<Utf8PathBuf>,
     pub(crate) stream_output: bool,
+    pub(crate) report_state: ReportState,
 }
 
 impl ProcessPlan {
@@ -45,6 +46,7 @@ pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, P
         environment: environment::of_run(&settings.worker_environment, spec),
         working_dir,
         stream_output: fields.stream_output,
+        report_state: spec.report_state,
     };
     let shown = shown(&detail, spec);
     let detail = serde_json::to_value(detail).map_err(ProcessError::UnreadablePlan)?;

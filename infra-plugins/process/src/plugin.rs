@@ -200,6 +200,7 @@ impl InfraPlugin for ProcessPlugin {
             return Ok(run.handle.clone());
         }
         let detail = ProcessPlan::of(plan)?;
+        let report_state = detail.report_state;
         let folder = self.folder(&plan.key);
         if let Some(handle) = self.claimed(&plan.key, &folder).await? {
             return Ok(handle);
@@ -209,7 +210,7 @@ impl InfraPlugin for ProcessPlugin {
             let handle = self.claimed(&plan.key, &folder).await?;
             return handle.ok_or_else(|| ProcessError::GivenUp.into());
         };
-        let handle = HandleDetail::of_started(started).into_handle(plan.key)?;
+        let handle = HandleDetail::of_started(started).into_handle(plan.key, report_state)?;
         self.take_in_hand(&handle, Some(supervisor))?;
         Ok(handle)
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 use worker_core::exit::Exit;
 use worker_core::handle::Handle;
 use worker_core::machine::KillIntent;
+use worker_core::spec::ReportState;
 
 use support::{Bench, LIMIT, engine_run, is_alive, marked, script_run, signal, until};
 
@@ -221,6 +222,7 @@ async fn a_handle_of_the_first_version_is_still_understood() {
         json!({ "process": process, "boot_id": boot_id.trim(), "temporary_directory": null })
     };
     let handle = |started: u64| Handle {
+        report_state: ReportState::Engine,
         kind: bench.plugin.kind(),
         version: 1,
         key: engine_run().key,

@@ -13,7 +13,7 @@ use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
 use worker_core::machine::KillIntent;
-use worker_core::spec::{Plan, RunSpec};
+use worker_core::spec::{Plan, ReportState, RunSpec};
 
 use crate::backend::{Backend, wait_for_end};
 use crate::script::Script;
@@ -53,6 +53,7 @@ impl ScriptedPlugin {
             kind: self.kind(),
             version: HANDLE_VERSION,
             key,
+            report_state: ReportState::Engine,
             infra_id: InfraId(format!("scripted:{key}")),
             detail: Value::Null,
         }

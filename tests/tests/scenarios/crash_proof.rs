@@ -42,6 +42,31 @@ async fn what_a_run_did_while_worker_and_api_were_away_is_told_when_they_are_bac
     drop(second);
 }
 
+/// A run that executes is found again by its folder, and reported as it would have been.
+#[tokio::test]
+async fn a_damaged_journal_loses_no_run_that_executes() {
+    let it = InMemory::start().await;
+    let (pool, marks) = (it.lab.pool().await, Marks::new());
+    let run = pool.run(pool.command(&marks.held_command(0)).await).await;
+    let first = pool.daemon().started().await;
+    it.lab.reaches(run, StateType::Running).await;
+    marks.count(1).await;
+    let home = first.kill().await;
+    let folder = home.path().join("state/daemon-1");
+    fs_err::write(folder.join("journal.redb"), b"this is no journal").unwrap();
+    let second = pool.daemon().spawn_in(home);
+    second.stderr.wait_for("is damaged", SOON).await;
+    second.stderr.wait_for("it is taken over", SOON).await;
+    marks.release();
+    it.lab.reaches(run, StateType::Completed).await;
+    assert_eq!(marks.made(), ["started"]);
+    assert!(
+        fs_err::read_dir(&folder)
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with("journal-damaged-") })
+    );
+}
+
 #[tokio::test]
 async fn log_lines_of_an_outage_outlive_the_worker() {
     let it = InMemory::start().await;

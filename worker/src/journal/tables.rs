@@ -4,6 +4,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use worker_core::ids::LaunchKey;
 
+use super::Facts;
 use crate::timeline::Timeline;
 
 /// Launch key (run id, claim: 32 bytes) to record, as JSON.
@@ -72,7 +73,9 @@ pub(super) fn apply<'c>(
 /// A record that cannot be read any more tells nothing, and must not keep itself from being removed.
 fn past(key: LaunchKey, record: &[u8]) -> Option<Vec<u8>> {
     let record: super::Record = serde_json::from_slice(record).ok()?;
-    let timeline = Timeline { name: record.facts.name, pool: record.facts.pool, notes: record.timeline, dropped: 0 };
+    let infrastructure = record.run.handle().map(|handle| handle.infra_id.clone());
+    let Facts { name, pool, .. } = record.facts;
+    let timeline = Timeline { name, pool, infrastructure, notes: record.timeline, dropped: 0 };
     serde_json::to_vec(&Past { key, timeline }).ok()
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{FlowId, InfraId, LaunchKey, RunId, TransitionId, WorkPoolId};
 use worker_core::machine::{Phase, Run};
+use worker_core::spec::ReportState;
 
 use super::*;
 use crate::timeline::Note;
@@ -27,6 +28,7 @@ fn record(number: u128) -> Record {
         version: 2,
         key: key(number),
         infra_id: InfraId("42".to_owned()),
+        report_state: ReportState::Engine,
         detail: json!({"pid": 42}),
     };
     Record {

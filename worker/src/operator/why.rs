@@ -70,8 +70,8 @@ async fn history(desk: &Desk) -> Result<Vec<(RunId, Timeline)>, NoAnswer> {
 fn joined(timelines: impl Iterator<Item = Timeline>) -> Timeline {
     let mut all = Timeline::default();
     for timeline in timelines {
-        let Timeline { name, pool, notes, dropped } = timeline;
-        (all.name, all.pool) = (name, pool);
+        let Timeline { name, pool, infrastructure, notes, dropped } = timeline;
+        (all.name, all.pool, all.infrastructure) = (name, pool, infrastructure);
         let new: Vec<Note> = notes.into_iter().filter(|note| !all.notes.contains(note)).collect();
         all.notes.extend(new);
         all.dropped = all.dropped.max(dropped);
@@ -154,6 +154,7 @@ mod tests {
         Timeline {
             name: "calm-fox".to_owned(),
             pool: "p".to_owned(),
+            infrastructure: None,
             notes: notes.iter().map(note).collect(),
             dropped: 0,
         }

@@ -172,6 +172,9 @@ impl Actor {
         let (run, effects) = self.run.clone().step(input);
         self.run = run;
         self.cx.glance.saw(&self.run);
+        if let Some(handle) = self.run.handle() {
+            self.cx.timelines.executed_on(handle.key.run, &handle.infra_id);
+        }
         self.to_do.extend(effects);
         let submitting = matches!(self.run.phase, Phase::Preparing | Phase::Announcing);
         if !submitting && let Some(submission) = self.submission.take() {
@@ -249,7 +252,7 @@ impl Actor {
         self.begin(async move {
             match plan {
                 Some(plan) => Answer::Input(launch::launch(&cx, &plan).await),
-                // A process that came back after `Persist` has no plan; whether the launch happened is looked up.
+                // The machine launches only what was prepared.
                 None => Answer::Input(Input::LaunchUnclear("its configuration is not known any more".to_owned())),
             }
         });

@@ -9,14 +9,12 @@ use worker_core::spec::Plan;
 
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
+use super::patience::ASK_AGAIN;
 use super::prepare::with_hint;
 
 /// Pauses between the tries of a launch that failed for a transient reason. A launch is idempotent by its key.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
-/// The pause between questions that must be answered.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-
 pub(super) fn for_people(error: &InfraError) -> String {
     with_hint(ErrorChain(error).to_string(), error.hint.as_deref())
 }

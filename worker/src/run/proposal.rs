@@ -104,9 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_cancellation_is_forced() {
+    fn nothing_is_forced_but_a_cancellation_and_a_mistake_put_right() {
         let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::from_u128(2)) };
         assert!(cancelled(key.run, None, "x").force);
+        assert!(restored(key.run, &State::of_type(StateType::Failed)).force);
         for request in [submitting(key), crashed(key, "x"), scheduled(key, None, "x"), running(key), completed(key)] {
             assert!(!request.force, "{request:?}");
         }

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use worker_core::ids::LaunchKey;
+use worker_core::spec::ReportState;
 
 use crate::procfs::Identity;
 
@@ -34,6 +35,9 @@ pub(crate) struct LaunchSpec {
     /// The whole environment but for the control session.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) working_dir: Utf8PathBuf,
+    /// Who reports the run's states.
+    #[serde(default)]
+    pub(crate) report_state: ReportState,
     pub(crate) streams_output: bool,
     /// The words that start the Python of the default command; none for another command.
     pub(crate) python: Vec<String>,

@@ -85,6 +85,7 @@ fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<
         owner: spec.owner.clone(),
         supervisor,
         boot_id: procfs::boot_id(),
+        report_state: spec.report_state,
         streams_output: spec.streams_output,
         cgroup: cgroup.clone(),
     });

@@ -94,9 +94,9 @@ impl TeardownDesk {
         }
     }
 
-    /// Whether the story of a run that is over tells that it was this infrastructure: then it is gone. A bare process id says
+    /// Whether a run that is over was executed on this infrastructure: then it is gone. A bare process id says
     /// nothing about the host that it belongs to.
     fn was_started_here(&self, run: RunId, infrastructure: &str) -> bool {
-        self.timelines.tells_of(run, &self.plugin.kind(), infrastructure)
+        self.timelines.was_executed_on(run, infrastructure)
     }
 }
