@@ -1,7 +1,8 @@
 //! The daemon: takes scheduled runs from Prefect work pools and executes them.
 //!
 //! Per pool it spawns four loops: sync (pool and heartbeat over REST), channel (the same over a websocket), poller, and
-//! cancellation observer; per run one actor; per process a log shipper, an event emitter and, if wanted, a health server.
+//! cancellation observer; per run one actor; per process a repair loop, the operator's desk, a log shipper, an event emitter, one
+//! thread that writes the journal, and, if wanted, a health server.
 //! Offers go poller -> dispatcher -> actor by call; stops go observer or daemon -> actor by the inbox in [`live_runs`];
 //! the pool as it is now goes sync or channel -> everybody by [`pool::PoolView`].
 //!

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a queue goes on delivering after it was told to stop.
-pub(crate) const FINAL_DELIVERY: Duration = Duration::from_secs(5);
+pub(crate) const FINAL_DELIVERY: Duration = Duration::from_secs(3);
 
 /// What those who fill a queue and the task that works it off have in common.
 pub(crate) struct Feed<Q> {

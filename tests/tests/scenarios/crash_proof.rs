@@ -172,3 +172,22 @@ async fn runs_that_are_waited_for_in_vain_are_stopped_and_the_exit_code_says_so(
     let state = it.lab.reaches(run, StateType::Crashed).await;
     assert!(state.message.unwrap().starts_with("The worker that executed this flow run was stopped and ended it."));
 }
+
+/// An API that takes requests and answers none: what was still to be said is written down before the worker ends.
+#[tokio::test]
+async fn a_stop_while_the_api_hangs_keeps_what_is_still_to_be_said() {
+    let it = InMemory::start().await;
+    let (pool, between, marks) = (it.lab.pool().await, Between::new(&it.lab).await, Marks::new());
+    let run = pool.run(pool.engine(&marks.held_command(3)).await).await;
+    let daemon = || between.daemon(&pool).args(["--name", "steady"]).env("PREFECT_API_REQUEST_TIMEOUT", "30");
+    let mut first = daemon().started().await;
+    marks.count(1).await;
+    let hangs = between.add(Rule::on("/api/logs/**", Fault::BlackHole));
+    marks.release();
+    it.lab.reaches(run, StateType::Crashed).await;
+    between.acted(hangs, 1).await;
+    assert!(first.stop().await.success());
+    between.proxy.lift(hangs);
+    let _second = daemon().spawn_in(first.kill().await);
+    it.lab.logged(run, "as crashed: Process exited with status code: 3").await;
+}

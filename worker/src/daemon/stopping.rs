@@ -18,8 +18,9 @@ use crate::operator::{Course, Drain};
 use crate::signals::StopSignals;
 use crate::surroundings;
 
-/// What is still queued for the API gets this long at the end.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What is still queued for the API gets this long at the end: 3 s of delivering, 2 s of writing down what the API did not take,
+/// and a little.
+const LAST_WORDS: Duration = Duration::from_secs(6);
 /// On top of the grace: killing, reporting, cleaning up.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 /// After a second signal.

@@ -31,7 +31,7 @@ pub struct EventEmitter(Arc<Feed<Outbox>>);
 
 impl EventEmitter {
     /// Spawns the task that sends. It ends once `stop` is cancelled and everything was confirmed, or is in the spool while
-    /// the API does not take it, or 5 s after `stop`; what is left then goes to the spool, or is counted in a warning. Whoever
+    /// the API does not take it, or 3 s after `stop`; what is left then goes to the spool, or is counted in a warning. Whoever
     /// starts it waits for the handle. What is in the spool already is sent first.
     pub fn start(client: Client, stop: CancellationToken, spool: Option<Spool>) -> (Self, JoinHandle<()>) {
         let spooled = spool.as_ref().map_or(0, Spool::lines);

@@ -43,7 +43,7 @@ struct Shared {
 
 impl LogShipper {
     /// Spawns the task that ships. It ends once `stop` is cancelled and everything was delivered, or is in the spool while
-    /// the API does not take it, or 5 s after `stop`; what is left then goes to the spool, or is counted in a warning. Whoever
+    /// the API does not take it, or 3 s after `stop`; what is left then goes to the spool, or is counted in a warning. Whoever
     /// starts it waits for the handle.
     ///
     /// What is in the spool already is delivered first. If the settings turn shipping off, nothing is shipped and the task

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Backlog, Spool};
 use crate::delivery::Feed;
 
-const LAST_WRITE: Duration = Duration::from_secs(5);
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// A queue of which a spool can hold a part.
 pub(crate) trait Spoolable: Send + 'static {
