@@ -175,11 +175,27 @@ impl Actor {
         if let Some(handle) = self.run.handle() {
             self.cx.timelines.executed_on(handle.key.run, &handle.infra_id);
         }
+        if self.run.handle().is_some() {
+            self.put_down_what_is_over();
+        }
         self.to_do.extend(effects);
         let submitting = matches!(self.run.phase, Phase::Preparing | Phase::Announcing);
         if !submitting && let Some(submission) = self.submission.take() {
             submission.abort();
         }
+    }
+
+    /// Once the infrastructure exists, what it was made from is not needed any more: it holds secrets, and thousands of runs may
+    /// execute at the same time.
+    fn put_down_what_is_over(&mut self) {
+        if self.plan.take().is_none() {
+            return;
+        }
+        self.deployment = None;
+        let facts = self.cx.record(&self.run, None).facts;
+        let flow_run = facts.flow_run(self.run.key);
+        let offer = Offer { flow_run, ..self.cx.offer.clone() };
+        self.cx = Arc::new(RunContext { offer, ..(*self.cx).clone() });
     }
 
     async fn carry_out(&mut self, effect: Effect) {
