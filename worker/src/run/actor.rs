@@ -12,7 +12,7 @@ use central_api_wire::deployment::Deployment;
 use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use worker_core::machine::{Effect, Input, Outcome, Phase, Run};
 use worker_core::spec::{Plan, ReportState};
 
@@ -30,6 +30,8 @@ use crate::failpoint;
 const LATE_CALLS: Duration = Duration::from_secs(5);
 /// How long they may still take once the report has arrived: the longest pause of a call that is tried again, and a little.
 const AFTER_THE_REPORT: Duration = Duration::from_secs(35);
+/// How long the announcement of a launch waits for the run's labels.
+const LABELS_FIRST: Duration = Duration::from_secs(2);
 /// Pause between the tries of a journal that cannot be written.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -220,8 +222,19 @@ impl Actor {
             Effect::Announce => {
                 let report_state = self.run.report_state;
                 let labels = Arc::clone(&cx);
-                self.at_leisure.push(async move { announce::label(&labels).await }.boxed());
-                self.begin_submission(async move { Answer::Input(announce::announce(&cx, report_state).await) });
+                let (done, labelled) = oneshot::channel::<()>();
+                self.at_leisure.push(
+                    async move {
+                        announce::label(&labels).await;
+                        drop(done);
+                    }
+                    .boxed(),
+                );
+                self.begin_submission(async move {
+                    // One after the other: a server with one writer blocks itself on two changes of a run at once.
+                    drop(tokio::time::timeout(LABELS_FIRST, labelled).await);
+                    Answer::Input(announce::announce(&cx, report_state).await)
+                });
             }
             Effect::Persist => self.persist().await,
             Effect::PersistSoon => self.persist_soon(),
