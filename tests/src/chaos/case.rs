@@ -68,7 +68,18 @@ impl Case {
             return if waits_for_ever { Vec::new() } else { vec![format!("it was left {last}")] };
         }
         let mut wrong = Vec::new();
-        if history.iter().filter(|state| state.state_type.is_terminal()).count() > 1 {
+        // A claim that lands after the end is accepted by the API; the worker then puts back the end that it found.
+        let put_back = |three: &&[State]| match three {
+            [end, claim, again] => {
+                end.state_type.is_terminal()
+                    && claim.state_type == StateType::Pending
+                    && again.state_type == end.state_type
+                    && again.name == end.name
+            }
+            _ => false,
+        };
+        let ends = history.iter().filter(|state| state.state_type.is_terminal()).count();
+        if ends > 1 + history.windows(3).filter(put_back).count() {
             wrong.push("it ended more than once".to_owned());
         }
         let cancelled = was(StateType::Cancelling) + was(StateType::Cancelled) > 0;

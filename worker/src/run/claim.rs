@@ -7,7 +7,6 @@ use central_api_client::{CallKind, Verdict};
 use central_api_wire::deployment::Deployment;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::StateType;
-use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::asking::{ask, history, read_back};
@@ -18,8 +17,9 @@ use super::patience::{ASK_AGAIN, leaves_open};
 use super::proposal;
 use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
 
-/// A claim that took this long may have been one of two that the server accepted.
-const SLOW: Duration = Duration::from_millis(300);
+/// Nobody can have claimed a run, executed it and reported its end within this time since it was shown. A claim that is
+/// accepted later may have been accepted on a run that is over.
+const FRESH: Duration = Duration::from_millis(100);
 /// What a poll showed may not be so any more after this. The server lets a run that has failed or crashed be claimed like a
 /// scheduled one, so a claim on old news would execute it twice.
 const OLD_NEWS: Duration = Duration::from_secs(1);
@@ -83,7 +83,6 @@ pub(super) async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
 async fn propose_pending(cx: &RunContext) -> bool {
     let key = cx.offer.key;
     let request = proposal::pending(key);
-    let begun = Instant::now();
     let mut perhaps_ours = false;
     loop {
         if (perhaps_ours || cx.offer.shown.elapsed() > OLD_NEWS) && !may_still_be_claimed(cx).await {
@@ -107,11 +106,12 @@ async fn propose_pending(cx: &RunContext) -> bool {
             }
         };
         match judge(key, verdict) {
-            Judgement::Ours => return begun.elapsed() < SLOW || is_first(cx).await,
+            Judgement::Ours => return cx.offer.shown.elapsed() < FRESH || is_first(cx).await,
             Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
             Judgement::NotOurs { why, cancelling } => {
                 refused(cx, format!("Aborted submission of flow run '{}': {why}", key.run));
-                if cancelling && perhaps_ours {
+                // Whatever the API answered before, perhaps to a try that the client made again: the history tells.
+                if cancelling {
                     finish_cancellation(cx).await;
                 }
                 return false;
