@@ -188,6 +188,8 @@ impl Poller {
             scheduled_before: Some(due_before(Timestamp::now(), self.settings.prefetch)),
             ..ScheduledRunsRequest::default()
         };
+        // The answer may have been long under way: what it says is as old as the question.
+        let shown = Instant::now();
         let asked = self.client.scheduled_runs(&self.settings.pool, &request);
         let runs = match self.pulse.during(LONGEST_POLL, asked).await {
             Ok(runs) => {
@@ -201,7 +203,6 @@ impl Poller {
             }
             Err(error) => return Err(error),
         };
-        let shown = Instant::now();
         self.last_poll.tick();
         let full = runs.len() >= MAX_RUNS_PER_POLL;
         let mut started = 0_usize;

@@ -61,7 +61,7 @@ pub struct Offer {
     pub pool: Arc<WorkPool>,
     /// Whether the server has refused us this run before: what was said then is not said again.
     pub refused_before: bool,
-    /// When the API showed it so.
+    /// When the API was asked for due runs and showed it so.
     pub shown: Instant,
 }
 
