@@ -34,8 +34,6 @@ pub type EventStream = BoxStream<'static, Result<InfraEvent, InfraError>>;
 /// What a kind of infrastructure can do, so that callers ask before they call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The infrastructure outlives the worker's process, so a stopping worker may leave it.
-    pub survives_worker_restart: bool,
     /// Who ends a running run that was cancelled.
     pub cancels_running: CancelsRunning,
     /// The server may hand over clean-up messages for this kind on the worker channel.

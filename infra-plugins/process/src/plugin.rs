@@ -176,7 +176,6 @@ impl InfraPlugin for ProcessPlugin {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            survives_worker_restart: true,
             cancels_running: CancelsRunning::Worker,
             handles_cleanup_messages: true,
             shares_file_system: true,

@@ -34,7 +34,6 @@ impl ScriptedPlugin {
     /// A plugin whose infrastructure lives in `backend`, outlives the worker and is cancelled by the worker.
     pub fn new(backend: Backend) -> Self {
         let capabilities = Capabilities {
-            survives_worker_restart: true,
             cancels_running: CancelsRunning::Worker,
             handles_cleanup_messages: false,
             shares_file_system: true,
