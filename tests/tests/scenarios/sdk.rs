@@ -84,6 +84,15 @@ impl Flows {
     async fn all_processes_gone(&self) {
         until(SOON, "the end of all processes", async || self.daemon.offspring().is_empty().then_some(())).await;
     }
+
+    /// Cancels a run: it becomes Cancelled, its cancellation hooks run once and no others, and no process is left.
+    async fn is_cancelled_with_its_hooks_once(&self, run: RunId) {
+        self.lab.cancel(run).await;
+        self.lab.reaches(run, StateType::Cancelled).await;
+        self.hooked("cancelled", run).await;
+        self.all_processes_gone().await;
+        assert_eq!((self.hooks("cancelled", run), self.hooks("crashed", run)), (1, 0));
+    }
 }
 
 fn text(path: &Path) -> &str {
@@ -196,11 +205,7 @@ async fn the_crash_hooks_of_a_flow_that_was_killed_run_once(flows: &Flows) {
 /// The engine acknowledges the cancellation, and the flow's own code does not let it come to its hooks.
 async fn the_cancellation_hooks_of_a_flow_that_hangs_run_once(flows: &Flows) {
     let run = flows.started("hangs").await;
-    flows.lab.cancel(run).await;
-    flows.lab.reaches(run, StateType::Cancelled).await;
-    flows.hooked("cancelled", run).await;
-    flows.all_processes_gone().await;
-    assert_eq!((flows.hooks("cancelled", run), flows.hooks("crashed", run)), (1, 0));
+    flows.is_cancelled_with_its_hooks_once(run).await;
     let history = flows.lab.history(run).await;
     assert_eq!(history.iter().filter(|name| *name == "Cancelled").count(), 1, "{history:?}");
 }
@@ -215,11 +220,7 @@ pub(crate) async fn a_flow_whose_worker_was_killed_is_cancelled_by_the_next(serv
     let next = spec.spawn_in(flows.daemon.kill().await);
     next.stdout.wait_for(" started!", PATIENT).await;
     flows.daemon = next;
-    flows.lab.cancel(run).await;
-    flows.lab.reaches(run, StateType::Cancelled).await;
-    flows.hooked("cancelled", run).await;
-    flows.all_processes_gone().await;
-    assert_eq!((flows.hooks("cancelled", run), flows.hooks("crashed", run)), (1, 0));
+    flows.is_cancelled_with_its_hooks_once(run).await;
     let history = flows.lab.history(run).await;
     assert!(!history.contains(&"Crashed".to_owned()), "{history:?}");
 }
