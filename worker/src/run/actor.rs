@@ -175,7 +175,7 @@ impl Actor {
         self.run = run;
         self.cx.glance.saw(&self.run);
         if let Some(handle) = self.run.handle() {
-            self.cx.timelines.executed_on(handle.key.run, &handle.infra_id);
+            self.cx.around.timelines.executed_on(handle.key.run, &handle.infra_id);
         }
         if self.run.handle().is_some() {
             self.put_down_what_is_over();
@@ -253,7 +253,7 @@ impl Actor {
             }
             Effect::Report(outcome) => self.report(outcome),
             Effect::Cleanup(handle) => self.begin(async move {
-                if let Err(error) = cx.plugin.cleanup(&handle).await {
+                if let Err(error) = cx.around.plugin.cleanup(&handle).await {
                     tracing::warn!("leftovers of the run were not removed: {}", for_people(&error));
                 }
                 Answer::Input(Input::CleanedUp)
@@ -312,7 +312,7 @@ impl Actor {
         }
         let record = self.cx.record(&self.run, self.told.as_deref());
         let mut said = false;
-        while let Err(error) = self.cx.journal.persist(&record).await {
+        while let Err(error) = self.cx.around.journal.persist(&record).await {
             if !std::mem::replace(&mut said, true) {
                 tracing::error!("the journal cannot be written, the run waits: {}", ErrorChain(&error));
                 self.cx.note(format!("the worker's journal cannot be written, the run waits: {}", ErrorChain(&error)));
@@ -323,7 +323,7 @@ impl Actor {
     }
 
     fn persist_soon(&self) {
-        self.cx.journal.persist_soon(&self.cx.record(&self.run, self.told.as_deref()));
+        self.cx.around.journal.persist_soon(&self.cx.record(&self.run, self.told.as_deref()));
         self.written();
     }
 
@@ -335,7 +335,7 @@ impl Actor {
 
     async fn forget(&mut self) {
         code::remove(&self.cx).await;
-        self.cx.journal.forget(self.run.key);
+        self.cx.around.journal.forget(self.run.key);
         failpoint::reach("forgotten");
     }
 

@@ -16,7 +16,7 @@ use super::proposal;
 /// is not launched any more.
 pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Input {
     let run = cx.offer.key.run;
-    match cx.api.propose(run, &proposal::submitting(cx.offer.key), CallKind::Claim).await {
+    match cx.around.api.propose(run, &proposal::submitting(cx.offer.key), CallKind::Claim).await {
         Ok(Verdict::Reject { state: Some(state), .. })
             if matches!(state.state_type, StateType::Cancelling | StateType::Cancelled) =>
         {
@@ -37,7 +37,7 @@ pub(super) async fn announce(cx: &RunContext, report_state: ReportState) -> Inpu
 pub(super) async fn label(cx: &RunContext) {
     let labels = labels(cx);
     let labelled = patiently(|| async {
-        match cx.api.set_labels(cx.offer.key.run, &labels).await {
+        match cx.around.api.set_labels(cx.offer.key.run, &labels).await {
             // It looks like an API that is not there, and would be waited for.
             Err(error) if error.is_unknown_path() => Ok(Err(error)),
             Err(error) => Err(error),
@@ -51,7 +51,7 @@ pub(super) async fn label(cx: &RunContext) {
 
 /// Whether somebody cancelled the run since we claimed it. An API that does not say is no reason to wait.
 async fn is_cancelled(cx: &RunContext) -> bool {
-    match cx.api.flow_run(cx.offer.key.run).await {
+    match cx.around.api.flow_run(cx.offer.key.run).await {
         Ok(Some(run)) => matches!(run.state_type, Some(StateType::Cancelling | StateType::Cancelled)),
         Ok(None) | Err(_) => false,
     }
@@ -68,8 +68,8 @@ async fn until_due(cx: &RunContext) {
 
 fn labels(cx: &RunContext) -> Map<String, Value> {
     Map::from_iter([
-        ("prefect.worker.name".to_owned(), Value::from(cx.identity.name.clone())),
-        ("prefect.worker.type".to_owned(), Value::from(cx.identity.kind.as_str())),
+        ("prefect.worker.name".to_owned(), Value::from(cx.around.identity.name.clone())),
+        ("prefect.worker.type".to_owned(), Value::from(cx.around.identity.kind.as_str())),
         ("prefect.work-pool.name".to_owned(), Value::from(cx.offer.pool.name.clone())),
         ("prefect.work-pool.id".to_owned(), Value::from(cx.offer.pool.id.to_string())),
     ])

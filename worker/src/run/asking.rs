@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) async fn ask(cx: &RunContext, request: &SetStateRequest) -> Option<Verdict> {
     let mut failures = 0;
     loop {
-        match cx.api.propose(cx.offer.key.run, request, CallKind::Poll).await {
+        match cx.around.api.propose(cx.offer.key.run, request, CallKind::Poll).await {
             Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
             Ok(verdict) => return Some(verdict),
             Err(error) if error.is_not_found() => {
@@ -56,12 +56,12 @@ async fn has_taken_effect(cx: &RunContext, request: &SetStateRequest) -> Option<
 
 /// The states that the run has had, oldest first, for as long as it takes; `None` if it was deleted.
 pub(super) async fn history(cx: &RunContext) -> Option<Vec<State>> {
-    until_answered(|| async { cx.api.states(cx.offer.key.run).await.map(Some) }).await
+    until_answered(|| async { cx.around.api.states(cx.offer.key.run).await.map(Some) }).await
 }
 
 /// The run as it is now, for as long as it takes; `None` if it was deleted, or may not be read.
 pub(super) async fn read_back(cx: &RunContext) -> Option<FlowRun> {
-    until_answered(|| cx.api.flow_run(cx.offer.key.run)).await
+    until_answered(|| cx.around.api.flow_run(cx.offer.key.run)).await
 }
 
 /// An answer, for as long as it takes. One that will never come counts as "there is none".

@@ -29,7 +29,7 @@ pub(super) async fn settle(cx: &RunContext, message: &str) -> Option<Option<Stat
             return Some(before.clone());
         }
         let request = proposal::cancelled(run, current.as_ref(), message);
-        match cx.api.propose(run, &request, CallKind::Poll).await {
+        match cx.around.api.propose(run, &request, CallKind::Poll).await {
             Ok(Verdict::Wait { delay, .. }) => tokio::time::sleep(delay).await,
             Ok(Verdict::Accept(_) | Verdict::Reject { .. } | Verdict::Abort { .. }) => return Some(before.clone()),
             Err(error) if error.is_not_found() => return None,

@@ -36,14 +36,14 @@ pub(super) enum Claim {
 pub(super) async fn claim(cx: &RunContext) -> Claim {
     let id = cx.offer.key.run;
     if !cx.offer.refused_before {
-        cx.log().info(format!("Worker '{}' submitting flow run '{id}'", cx.identity.name));
+        cx.log().info(format!("Worker '{}' submitting flow run '{id}'", cx.around.identity.name));
     }
-    if let Some(worker_id) = cx.identity.id.get() {
+    if let Some(worker_id) = cx.around.identity.id.get() {
         cx.log().info(format!("Running on worker id: {worker_id}"));
     }
     let deployment = match cx.offer.flow_run.deployment_id {
         None => None,
-        Some(deployment) => match cx.api.deployment(deployment).await {
+        Some(deployment) => match cx.around.api.deployment(deployment).await {
             Ok(Some(deployment)) => Some(deployment),
             Ok(None) => {
                 cancel_orphan(cx, deployment).await;
@@ -63,7 +63,7 @@ pub(super) async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
     let run = cx.offer.key.run;
     cx.log()
         .error(format!("Deployment {deployment} no longer exists. Flow run {run} will not be submitted for execution"));
-    cx.api.flush_logs(run).await;
+    cx.around.api.flush_logs(run).await;
     let message = format!("Deployment {deployment} no longer exists, cancelled run.");
     // It may be somebody else's by now, who executes it.
     let is_nobodys = |run: &FlowRun| match run.state_type {
@@ -88,7 +88,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
         if (perhaps_ours || cx.offer.shown.elapsed() > OLD_NEWS) && !may_still_be_claimed(cx).await {
             return false;
         }
-        let verdict = match cx.api.propose(key.run, &request, CallKind::Claim).await {
+        let verdict = match cx.around.api.propose(key.run, &request, CallKind::Claim).await {
             Ok(verdict) => verdict,
             Err(error) if leaves_open(&error) => {
                 tracing::debug!("the claim was not answered, asking again: {}", ErrorChain(&error));
@@ -124,7 +124,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
 /// our claim took effect gets the state back that it had.
 async fn is_first(cx: &RunContext) -> bool {
     let key = cx.offer.key;
-    let history = match cx.api.states(key.run).await {
+    let history = match cx.around.api.states(key.run).await {
         Ok(history) => history,
         Err(error) => {
             tracing::debug!("the run's history cannot be read: {}", ErrorChain(&error));
@@ -146,7 +146,7 @@ async fn is_first(cx: &RunContext) -> bool {
 
 /// Whether the run is still as the poll showed it, or ours already. An API that does not say leaves it to its verdict.
 async fn may_still_be_claimed(cx: &RunContext) -> bool {
-    let Ok(current) = cx.api.flow_run(cx.offer.key.run).await else { return true };
+    let Ok(current) = cx.around.api.flow_run(cx.offer.key.run).await else { return true };
     let Some(current) = current else {
         tracing::info!("the flow run was deleted before it was claimed");
         return false;

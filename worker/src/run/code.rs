@@ -34,7 +34,7 @@ pub(super) async fn bring(
     if !starts_the_engine(job) {
         return Ok(None);
     }
-    let pull = match code_storage::plan(&code_of(deployment, cx.plugin.capabilities())) {
+    let pull = match code_storage::plan(&code_of(deployment, cx.around.plugin.capabilities())) {
         PullPlan::Native(pull) => pull,
         PullPlan::Engine { reason } => {
             if !matches!(reason, EngineReason::LocalPath) {
@@ -78,7 +78,7 @@ async fn pull_here(
     let options = PullOptions { env: job.env.clone(), ..PullOptions::default() };
     let pulled = code_storage::pull(pull, &checkout, &options, &CancellationToken::new()).await?;
     for step in &pull.steps {
-        cx.api.emit(pull_step_event(cx.offer.key.run, deployment, &step.record));
+        cx.around.api.emit(pull_step_event(cx.offer.key.run, deployment, &step.record));
     }
     let commits: Vec<_> = pulled.checkouts.iter().map(|checkout| format!(" at commit {}", checkout.revision)).collect();
     let count = pull.steps.len();
@@ -89,7 +89,7 @@ async fn pull_here(
 
 /// The folder of an execution's code.
 fn checkout(cx: &RunContext) -> Utf8PathBuf {
-    cx.settings.code_directory.join(format!("{}-code", cx.offer.key))
+    cx.around.settings.code_directory.join(format!("{}-code", cx.offer.key))
 }
 
 /// Removes the folder of an execution, if there is one. What cannot be removed is left behind and said.

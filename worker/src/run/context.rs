@@ -89,8 +89,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// The surroundings of one run.
     pub fn context(&self, offer: Offer, glance: Glance, is_resumed: bool) -> RunContext {
-        let Self { identity, api, plugin, journal, output, settings, timelines, rerun } = self.clone();
-        RunContext { offer, identity, api, plugin, journal, output, settings, glance, timelines, rerun, is_resumed }
+        RunContext { offer, around: self.clone(), glance, is_resumed }
     }
 }
 
@@ -99,24 +98,10 @@ impl Surroundings {
 pub struct RunContext {
     /// The run.
     pub offer: Offer,
-    /// The worker.
-    pub identity: Arc<WorkerIdentity>,
-    /// The API.
-    pub api: Arc<dyn ControlPlane>,
-    /// The kind of infrastructure.
-    pub plugin: Arc<dyn InfraPlugin>,
-    /// The journal.
-    pub journal: Arc<dyn Journal>,
-    /// Where the output of the run's processes goes.
-    pub output: OutputSink,
-    /// The settings.
-    pub settings: Arc<RunSettings>,
+    /// What it shares with the other runs of its pool.
+    pub around: Surroundings,
     /// What others see of the run.
     pub glance: Glance,
-    /// Where decisions are noted.
-    pub timelines: Timelines,
-    /// Which crashes are not the end of a run.
-    pub rerun: Arc<RerunPolicy>,
     /// An earlier process took the run on, and may have told the API what this one is about to.
     pub is_resumed: bool,
 }
@@ -124,12 +109,12 @@ pub struct RunContext {
 impl RunContext {
     /// The run's own log.
     pub fn log(&self) -> RunLog<'_> {
-        RunLog::new(&*self.api, self.offer.key.run, &self.timelines)
+        RunLog::new(&*self.around.api, self.offer.key.run, &self.around.timelines)
     }
 
     /// Notes a decision about the run, for whoever asks why.
     pub fn note(&self, text: impl Into<String>) {
-        self.timelines.note(self.offer.key.run, text);
+        self.around.timelines.note(self.offer.key.run, text);
     }
 
     /// The run as it is written down.
@@ -144,11 +129,11 @@ impl RunContext {
                 due: self.offer.flow_run.next_scheduled_start_time,
                 pool: self.offer.pool.name.clone(),
                 pool_id: self.offer.pool.id,
-                kind: self.plugin.kind(),
-                worker: self.identity.name.clone(),
+                kind: self.around.plugin.kind(),
+                worker: self.around.identity.name.clone(),
                 told: told.cloned(),
             },
-            timeline: self.timelines.notes(self.offer.key.run),
+            timeline: self.around.timelines.notes(self.offer.key.run),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn run(cx: &RunContext, handle: Option<&Handle>, hooks: FlowHoo
         FlowHooks::OnCancellation => "on_cancellation",
         FlowHooks::OnCrashed => "on_crashed",
     };
-    match cx.plugin.run_hooks(handle, hooks).await {
+    match cx.around.plugin.run_hooks(handle, hooks).await {
         Ok(()) => cx.note(format!("the flow's {name} hooks were seen to")),
         Err(error) if error.class == ErrorClass::Unsupported => {
             tracing::debug!("{name} hooks are not run: {}", for_people(&error));
@@ -43,7 +43,7 @@ pub(super) async fn is_ours(cx: &RunContext, named: &str, verdict: &Verdict) -> 
         Verdict::Accept(_) => true,
         Verdict::Reject { state: Some(state), .. } if state.state_details.transition_id == transition => true,
         Verdict::Abort { .. } | Verdict::Reject { .. } if cx.is_resumed => {
-            let current = cx.api.flow_run(cx.offer.key.run).await.ok().flatten().and_then(|run| run.state);
+            let current = cx.around.api.flow_run(cx.offer.key.run).await.ok().flatten().and_then(|run| run.state);
             current.is_some_and(|state| state.state_details.transition_id == transition)
         }
         Verdict::Abort { .. } | Verdict::Reject { .. } | Verdict::Wait { .. } => false,

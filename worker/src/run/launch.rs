@@ -23,7 +23,7 @@ pub(super) fn for_people(error: &InfraError) -> String {
 pub(super) async fn launch(cx: &RunContext, plan: &Plan) -> Input {
     let mut pauses = PAUSES.into_iter();
     loop {
-        let error = match cx.plugin.launch(plan).await {
+        let error = match cx.around.plugin.launch(plan).await {
             Ok(handle) => return Input::Launched(handle),
             Err(error) => error,
         };
@@ -42,7 +42,7 @@ pub(super) async fn launch(cx: &RunContext, plan: &Plan) -> Input {
 /// Looks for what an unclear launch left, until the plugin can say.
 pub(super) async fn find(cx: &RunContext) -> Input {
     loop {
-        match cx.plugin.find(&cx.offer.key).await {
+        match cx.around.plugin.find(&cx.offer.key).await {
             Ok(found) => return Input::Located(found),
             Err(error) => tracing::warn!("cannot tell whether the launch took effect: {}", for_people(&error)),
         }
@@ -53,7 +53,7 @@ pub(super) async fn find(cx: &RunContext) -> Input {
 /// Asks how the infrastructure is, until the plugin can say.
 pub(super) async fn reattach(cx: &RunContext, handle: &Handle) -> Input {
     loop {
-        match cx.plugin.reattach(handle).await {
+        match cx.around.plugin.reattach(handle).await {
             Ok(Found::Running) => return Input::FoundRunning,
             Ok(Found::Exited(report)) => return Input::Exited(report),
             Ok(Found::Gone) => return Input::Gone,

@@ -76,20 +76,21 @@ pub(super) fn with_hint(message: String, hint: Option<&str>) -> String {
 /// Resolves the configuration, says so to the world, brings the code and lets the plugin plan.
 pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) -> Result<Prepared, PrepareError> {
     let flow_id = cx.offer.flow_run.flow_id;
-    let flow =
-        patiently(|| cx.api.flow(flow_id)).await.map_err(|source| PrepareError::Unreadable { what: "flow", source })?;
+    let flow = patiently(|| cx.around.api.flow(flow_id))
+        .await
+        .map_err(|source| PrepareError::Unreadable { what: "flow", source })?;
     let job = configure(cx, deployment, &flow).await?;
 
-    let worker = worker_resource(&cx.identity.name, &cx.identity.kind);
+    let worker = worker_resource(&cx.around.identity.name, &cx.around.identity.kind);
     let subject = RunSubject::new(worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
     let submitted = subject.submitted(cx.offer.key);
-    cx.api.emit(submitted.clone());
+    cx.around.api.emit(submitted.clone());
 
     let code = code::bring(cx, deployment, &job).await.map_err(PrepareError::Code)?;
     let report_state = job.report_state;
     let mut env = job.env;
     if let Some(directory) = code.as_ref().and_then(|code| code.importable.as_ref()) {
-        importable_from(&mut env, &cx.settings.worker_environment, directory);
+        importable_from(&mut env, &cx.around.settings.worker_environment, directory);
     }
     let spec = RunSpec {
         key: cx.offer.key,
@@ -97,13 +98,13 @@ pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) ->
         name: job.name,
         command: job.command,
         env,
-        worker_settings: cx.settings.base_environment.clone(),
+        worker_settings: cx.around.settings.base_environment.clone(),
         labels: job.labels,
         fields: job.fields,
         code: code.map(|code| code.in_place),
         report_state,
     };
-    let plan = cx.plugin.prepare(&spec).await?;
+    let plan = cx.around.plugin.prepare(&spec).await?;
     Ok(Prepared { plan, report_state, subject, submitted })
 }
 
@@ -120,7 +121,7 @@ async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow
     let template = Value::Object(cx.offer.pool.base_job_template.clone());
     let of_deployment = deployment.and_then(|deployment| deployment.job_variables.as_ref()).unwrap_or(&nothing);
     let of_run = cx.offer.flow_run.job_variables.as_ref().unwrap_or(&nothing);
-    let mut draft = resolve(&template, of_deployment, of_run, &cx.settings.worker_environment)?;
+    let mut draft = resolve(&template, of_deployment, of_run, &cx.around.settings.worker_environment)?;
     while let Some(reference) = draft.pending().first().cloned() {
         let data = fetch(cx, &reference).await?;
         draft.provide(&reference, data)?;
@@ -128,11 +129,11 @@ async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow
     let flow_json = as_json(flow);
     let run_json = as_json(&cx.offer.flow_run);
     let context = PreparationContext {
-        base_environment: &cx.settings.base_environment,
-        worker_env: &cx.settings.worker_environment,
+        base_environment: &cx.around.settings.base_environment,
+        worker_env: &cx.around.settings.worker_environment,
         client_version: CLIENT_VERSION,
-        worker_name: &cx.identity.name,
-        worker_id: cx.identity.id.get().copied(),
+        worker_name: &cx.around.identity.name,
+        worker_id: cx.around.identity.id.get().copied(),
         work_pool: WorkPoolContext { id: cx.offer.pool.id, name: &cx.offer.pool.name },
         flow_run: FlowRunContext { id: cx.offer.key.run, name: &cx.offer.flow_run.name, json: &run_json },
         flow: FlowContext { id: flow.id, name: &flow.name, json: &flow_json },
@@ -153,15 +154,15 @@ fn as_json(object: &impl serde::Serialize) -> Value {
 async fn fetch(cx: &RunContext, reference: &Reference) -> Result<Option<Value>, PrepareError> {
     let (what, fetched) = match reference {
         Reference::Block { type_slug, name } => {
-            let block = patiently(|| cx.api.block_by_name(type_slug, name)).await;
+            let block = patiently(|| cx.around.api.block_by_name(type_slug, name)).await;
             ("block", block.map(|block| block.map(|block| Value::Object(block.data))))
         }
         Reference::BlockById(id) => {
-            let block = patiently(|| cx.api.block_by_id(*id)).await;
+            let block = patiently(|| cx.around.api.block_by_id(*id)).await;
             ("block", block.map(|block| block.map(|block| Value::Object(block.data))))
         }
         Reference::Variable(name) => {
-            let variable = patiently(|| cx.api.variable(name)).await;
+            let variable = patiently(|| cx.around.api.variable(name)).await;
             ("variable", variable.map(|variable| variable.map(|variable| variable.value)))
         }
     };

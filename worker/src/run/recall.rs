@@ -49,7 +49,7 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
         Standing::Ours | Standing::Scheduled => {}
     }
     let name = &cx.offer.pool.name;
-    let Some(pool) = until_answered(|| cx.api.work_pool(name)).await else {
+    let Some(pool) = until_answered(|| cx.around.api.work_pool(name)).await else {
         return match standing {
             Standing::Ours => Recalled::Lost(format!("work pool '{name}' no longer exists")),
             Standing::Scheduled | Standing::Cancelling | Standing::NotOurs => Recalled::NotOurs,
@@ -68,7 +68,7 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
     }
     match deployment_id {
         None => Recalled::Ours(offer, None),
-        Some(id) => match until_answered(|| cx.api.deployment(id)).await {
+        Some(id) => match until_answered(|| cx.around.api.deployment(id)).await {
             Some(deployment) => Recalled::Ours(offer, Some(Arc::new(deployment))),
             None => Recalled::Orphan(id),
         },

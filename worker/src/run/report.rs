@@ -53,9 +53,9 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
         Outcome::Released => release(cx).await,
     }
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
-        cx.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(&told.submitted)));
+        cx.around.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(&told.submitted)));
     }
-    cx.api.flush_logs(run).await;
+    cx.around.api.flush_logs(run).await;
 }
 
 async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>, told: Option<&Told>) {
@@ -69,7 +69,7 @@ async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>, tol
         return;
     }
     // The run's log is complete before its state says that it is over.
-    cx.api.flush_logs(run).await;
+    cx.around.api.flush_logs(run).await;
     match ask(cx, &proposal::crashed(cx.offer.key, message.clone())).await {
         Some(verdict) if hooks::is_ours(cx, "crashed", &verdict).await => {
             hint_at(cx, cause);
@@ -102,14 +102,14 @@ const RELEASED: &str = "The worker stopped before it started this run; another w
 
 async fn cancel(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
     let run = cx.offer.key.run;
-    cx.api.flush_logs(run).await;
+    cx.around.api.flush_logs(run).await;
     let message = if handle.is_some() { CANCELLED } else { proposal::CANCELLED_BEFORE_START };
     let Some(before) = cancelled::settle(cx, message).await else { return };
     if !hooks::engine_cancelled(before.as_ref()) {
         hooks::run(cx, handle, FlowHooks::OnCancellation).await;
     }
     if let (Some(told), Some(_)) = (told, handle) {
-        cx.api.emit(told.subject.cancelled(cx.offer.key));
+        cx.around.api.emit(told.subject.cancelled(cx.offer.key));
     }
 }
 
@@ -133,7 +133,7 @@ async fn release(cx: &RunContext) {
 /// A flow that was cancelled in its last moment ends by itself before the worker can stop it, and the server refuses its
 /// Completed. Where only the worker cancels runs, nobody else would finish that.
 async fn finish_overlooked_cancellation(cx: &RunContext, handle: Option<&Handle>, told: Option<&Told>) {
-    if cx.plugin.capabilities().cancels_running != CancelsRunning::Worker {
+    if cx.around.plugin.capabilities().cancels_running != CancelsRunning::Worker {
         return;
     }
     if let Some(current) = read_back(cx).await
@@ -215,7 +215,7 @@ pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
         return;
     }
     let name = &cx.offer.flow_run.name;
-    match patiently(|| cx.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
+    match patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
         Ok(()) => {}
         Err(error) if error.is_not_found() => tracing::info!("the flow run was deleted while it was started"),
         Err(error) => cx.log().warn(format!(

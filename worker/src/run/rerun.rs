@@ -17,7 +17,7 @@ const COUNTED: &str = "worker.rerun-of";
 
 /// Puts the run back to Scheduled instead of reporting its crash. False if it is to be reported.
 pub(super) async fn put_back(cx: &RunContext, cause: &CrashCause, message: &str) -> bool {
-    if !cx.rerun.covers(cause) {
+    if !cx.around.rerun.covers(cause) {
         return false;
     }
     let Some(current) = read_back(cx).await else { return false };
@@ -29,14 +29,14 @@ pub(super) async fn put_back(cx: &RunContext, cause: &CrashCause, message: &str)
     let claim = cx.offer.key.claim.to_string();
     let is_counted = labels.get(COUNTED).and_then(Value::as_str) == Some(&claim);
     let attempt = if is_counted { earlier } else { earlier + 1 };
-    if attempt > u64::from(cx.rerun.most) {
+    if attempt > u64::from(cx.around.rerun.most) {
         cx.log().info(format!("The run was executed again {earlier} times, which is what the pool allows."));
         return false;
     }
     if !is_counted {
         let labels = Map::from_iter([(RERUNS.to_owned(), attempt.into()), (COUNTED.to_owned(), claim.into())]);
         // Without the count it could go on for ever.
-        if let Err(error) = cx.api.set_labels(cx.offer.key.run, &labels).await {
+        if let Err(error) = cx.around.api.set_labels(cx.offer.key.run, &labels).await {
             cx.log().warn(format!(
                 "The run is not executed again, because that could not be counted: {}",
                 ErrorChain(&error)
@@ -44,7 +44,7 @@ pub(super) async fn put_back(cx: &RunContext, cause: &CrashCause, message: &str)
             return false;
         }
     }
-    let most = cx.rerun.most;
+    let most = cx.around.rerun.most;
     let text = format!("Executed again ({attempt} of at most {most}) because its infrastructure failed it: {message}");
     let request = proposal::scheduled(cx.offer.key, Some(Timestamp::now()), text.clone());
     let is_back = match ask(cx, &request).await {

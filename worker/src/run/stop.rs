@@ -14,12 +14,12 @@ const KILL_AGAIN: Duration = Duration::from_secs(2);
 /// Stops the infrastructure, and asks again until it is gone or the plugin says that it cannot.
 pub(super) async fn kill(cx: &RunContext, handle: &Handle, intent: KillIntent) -> Input {
     let grace = match intent {
-        KillIntent::Cancel => cx.settings.kill_grace,
-        KillIntent::Shutdown => cx.settings.shutdown_grace,
+        KillIntent::Cancel => cx.around.settings.kill_grace,
+        KillIntent::Shutdown => cx.around.settings.shutdown_grace,
         KillIntent::Force => Duration::ZERO,
     };
     loop {
-        match cx.plugin.kill(handle, intent, grace).await {
+        match cx.around.plugin.kill(handle, intent, grace).await {
             Ok(how) => {
                 tracing::debug!(?how, "the infrastructure was stopped");
                 return how_it_ended(cx, handle).await;
@@ -36,7 +36,7 @@ pub(super) async fn kill(cx: &RunContext, handle: &Handle, intent: KillIntent) -
 
 /// The exit is part of the report, and what the engine concluded decides about it, so it is asked for.
 async fn how_it_ended(cx: &RunContext, handle: &Handle) -> Input {
-    match cx.plugin.reattach(handle).await {
+    match cx.around.plugin.reattach(handle).await {
         Ok(Found::Exited(report)) => Input::Exited(report),
         Ok(Found::Running | Found::Gone) | Err(_) => Input::Killed,
     }

@@ -16,12 +16,12 @@ const WATCH_AGAIN: Duration = Duration::from_secs(2);
 /// again, and only what the source itself says counts.
 pub(super) async fn watch(cx: &RunContext, handle: &Handle) -> Input {
     loop {
-        match cx.plugin.watch(handle).await {
+        match cx.around.plugin.watch(handle).await {
             Ok(mut events) => {
                 while let Some(event) = events.next().await {
                     match event {
                         Ok(InfraEvent::Started) => tracing::debug!("the infrastructure runs"),
-                        Ok(InfraEvent::Output { stream, text }) => cx.output.write(stream, text).await,
+                        Ok(InfraEvent::Output { stream, text }) => cx.around.output.write(stream, text).await,
                         Ok(InfraEvent::Warning(text)) => cx.log().warn(text),
                         Ok(InfraEvent::Exited(report)) => return Input::Exited(report),
                         Err(error) => tracing::warn!("the watch broke and is begun again: {}", for_people(&error)),
@@ -30,7 +30,7 @@ pub(super) async fn watch(cx: &RunContext, handle: &Handle) -> Input {
             }
             Err(error) => tracing::warn!("the infrastructure cannot be watched: {}", for_people(&error)),
         }
-        match cx.plugin.reattach(handle).await {
+        match cx.around.plugin.reattach(handle).await {
             Ok(Found::Exited(report)) => return Input::Exited(report),
             Ok(Found::Gone) => return Input::Gone,
             Ok(Found::Running) => {}
