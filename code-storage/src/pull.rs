@@ -108,7 +108,11 @@ pub async fn pull(
     }
     check_file(&directory.join(&plan.entrypoint.file)).await?;
     let entrypoint = Some(plan.entrypoint.within(&directory));
-    Ok(Pulled { code: CodeInPlace { directory: directory.into_string(), entrypoint }, started_in, checkouts })
+    Ok(Pulled {
+        code: CodeInPlace { directory: directory.into_string(), entrypoint, importable: None },
+        started_in,
+        checkouts,
+    })
 }
 
 async fn clone(

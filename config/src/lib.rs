@@ -38,6 +38,6 @@ pub use prefect::{
 pub use process_environment::{ProcessEnvironment, process_environment};
 pub use reading::Effective;
 pub use worker::{
-    AdmissionSettings, ClientCertificate, KEYS, Key, KeyKind, LogFormat, LogSettings, POOL_KEYS, PoolSettings,
-    ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
+    AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, KEYS, Key, KeyKind, LogFormat,
+    LogSettings, POOL_KEYS, PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
 };

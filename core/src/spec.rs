@@ -1,6 +1,6 @@
 //! What a plugin is asked to start, and what it answers that it would start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub struct RunSpec {
     pub command: Option<String>,
     /// The environment the run was configured with.
     pub env: BTreeMap<String, String>,
+    /// Which of these variables the job configuration set itself. The others are the worker's own settings and facts.
+    pub configured_env: BTreeSet<String>,
     /// Environment that the kind may have to apply on top: the worker's own explicitly set Prefect settings. The
     /// process kind does; the others ignore it.
     pub worker_settings: BTreeMap<String, String>,
@@ -41,6 +43,8 @@ pub struct RunSpec {
     pub labels: BTreeMap<String, String>,
     /// The kind's own fields of the job configuration.
     pub fields: Map<String, Value>,
+    /// Texts of the blocks that the job configuration mentions: what holds one of them may hold a secret.
+    pub block_texts: BTreeSet<String>,
     /// Where the worker has put the flow's code, if it has.
     pub code: Option<CodeInPlace>,
     /// Who reports the run's states.
@@ -65,6 +69,16 @@ pub struct CodeInPlace {
     pub directory: String,
     /// The entrypoint to load, `<absolute path>:<function>`; `None` leaves the choice to the engine.
     pub entrypoint: Option<String>,
+    /// The directory in which the pull began, if the flow may import the checkout by its folder's name.
+    pub importable: Option<String>,
+}
+
+/// A `PYTHONPATH` with one more directory at its end.
+pub fn python_path(before: Option<&str>, directory: &str) -> String {
+    match before.filter(|path| !path.is_empty()) {
+        Some(before) => format!("{before}:{directory}"),
+        None => directory.to_owned(),
+    }
 }
 
 /// What a plugin would start: made without side effects, printable, and enough to start it.

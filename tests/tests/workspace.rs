@@ -17,6 +17,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("code-storage", &["worker-core"]),
     ("worker-config", &["worker-core"]),
     ("infra-contract", &["worker-core"]),
+    ("docker-bed", &[]),
 ];
 /// What every plugin, now and later, may depend on.
 const PLUGIN_MAY_DEPEND_ON: &[&str] = &["infra-contract", "worker-core"];

@@ -9,7 +9,7 @@ use worker_config::{AdmissionSettings, RunsAtStop};
 
 use worker_core::rerun::RerunPolicy;
 
-use crate::registry::ProcessSettings;
+use crate::registry::PluginSettings;
 use crate::run::RunSettings;
 
 /// Everything the daemon needs to know. Holds credentials, so there is no `Debug`.
@@ -18,8 +18,8 @@ pub struct DaemonPlan {
     pub client: ClientSettings,
     /// The pools, at least one.
     pub pools: Vec<PoolPlan>,
-    /// Settings of the process kind.
-    pub process: ProcessSettings,
+    /// Settings of the kinds of infrastructure.
+    pub plugins: PluginSettings,
     /// Settings of every run.
     pub run_settings: RunSettings,
     /// One round and no more.

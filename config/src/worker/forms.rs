@@ -3,8 +3,8 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::{
-    keys::{INSTALL_POLICIES, LOG_FORMATS, RERUN_CAUSES, RUNS_AT_STOP},
-    types::{LogFormat, RunsAtStop},
+    keys::{CLEANUP, INSTALL_POLICIES, LOG_FORMATS, RERUN_CAUSES, RUNS_AT_STOP, SECRETS},
+    types::{DockerCleanup, DockerSecrets, LogFormat, RunsAtStop},
 };
 use crate::{
     raw::Raw,
@@ -51,6 +51,21 @@ pub(super) fn runs_at_stop(raw: &Raw) -> Result<RunsAtStop, Refusal> {
         "wait" => Ok(RunsAtStop::Wait),
         "stop" => Ok(RunsAtStop::Stop),
         _ => Ok(RunsAtStop::Auto),
+    }
+}
+
+pub(super) fn docker_cleanup(raw: &Raw) -> Result<DockerCleanup, Refusal> {
+    match word(raw, CLEANUP)?.as_str() {
+        "keep" => Ok(DockerCleanup::Keep),
+        "remove" => Ok(DockerCleanup::Remove),
+        _ => Ok(DockerCleanup::Ttl),
+    }
+}
+
+pub(super) fn docker_secrets(raw: &Raw) -> Result<DockerSecrets, Refusal> {
+    match word(raw, SECRETS)?.as_str() {
+        "environment" => Ok(DockerSecrets::Environment),
+        _ => Ok(DockerSecrets::File),
     }
 }
 

@@ -80,6 +80,10 @@ pub(crate) const PREFIX: &str = "WORKER_";
 pub(crate) const LOG_FORMATS: &[&str] = &["auto", "human", "json"];
 /// Words of `shutdown.runs`.
 pub(crate) const RUNS_AT_STOP: &[&str] = &["auto", "leave", "wait", "stop"];
+/// Words of `docker.cleanup`.
+pub(crate) const CLEANUP: &[&str] = &["ttl", "keep", "remove"];
+/// Words of `docker.secrets`.
+pub(crate) const SECRETS: &[&str] = &["file", "environment"];
 /// Words of `start.rerun_on`.
 pub(crate) const RERUN_CAUSES: &[&str] = &["preempted", "oom", "node_lost", "submit_failed"];
 /// Words of `start.install_policy`.
@@ -97,8 +101,39 @@ pub(crate) const PYTHON: Key = Key {
 };
 pub(crate) const KILL_GRACE: Key = Key {
     default: Some("30"),
-    doc: "How long a local process may take to end after SIGTERM before it is killed.",
+    doc: "How long a run that is cancelled may take to end before it is killed: a local process after SIGTERM, a container after \
+          its stop signal.",
     ..key("process.kill_grace_seconds", "WORKER_PROCESS_KILL_GRACE_SECONDS", KeyKind::Seconds)
+};
+pub(crate) const DOCKER_HOST: Key = Key {
+    example: "\"unix:///run/user/1000/docker.sock\"",
+    doc: "Where the Docker engine is. Unset: found as the `docker` command finds it, by DOCKER_HOST, the current context or the \
+          standard sockets, Podman's among them.",
+    ..key("docker.host", "WORKER_DOCKER_HOST", KeyKind::Text)
+};
+pub(crate) const DOCKER_CLEANUP: Key = Key {
+    default: Some("\"ttl\""),
+    doc: "What becomes of the container of a run that is over: `keep` it, `remove` it, or remove it `cleanup_ttl_seconds` later. \
+          The job variables `cleanup` and `auto_remove` of a run say otherwise for its own.",
+    ..key("docker.cleanup", "WORKER_DOCKER_CLEANUP", KeyKind::Choice(CLEANUP))
+};
+pub(crate) const DOCKER_CLEANUP_TTL: Key = Key {
+    default: Some("3600"),
+    doc: "How long the container of a run that is over is kept where `cleanup` is `ttl`.",
+    ..key("docker.cleanup_ttl_seconds", "WORKER_DOCKER_CLEANUP_TTL_SECONDS", KeyKind::WholeSeconds)
+};
+pub(crate) const DOCKER_SECRETS: Key = Key {
+    default: Some("\"file\""),
+    doc: "How secrets in the environment of a run reach its container. `file`: in a file that only the container's user can read \
+          and that the engine does not record; needs `/bin/sh` in the image. `environment`: as plain variables, which `docker \
+          inspect` shows.",
+    ..key("docker.secrets", "WORKER_DOCKER_SECRETS", KeyKind::Choice(SECRETS))
+};
+pub(crate) const DOCKER_PULL_DEADLINE: Key = Key {
+    default: Some("300"),
+    doc: "A pull of an image that makes no progress for so long is given up. The job variable `image_pull_deadline_seconds` says \
+          otherwise for a run.",
+    ..key("docker.image_pull_deadline_seconds", "WORKER_DOCKER_IMAGE_PULL_DEADLINE_SECONDS", KeyKind::Interval)
 };
 pub(crate) const SHUTDOWN_GRACE: Key = Key {
     default: Some("10"),
@@ -260,6 +295,11 @@ pub(crate) const CREATE_POOL: Key = Key {
 pub const KEYS: &[Key] = &[
     PYTHON,
     KILL_GRACE,
+    DOCKER_HOST,
+    DOCKER_CLEANUP,
+    DOCKER_CLEANUP_TTL,
+    DOCKER_SECRETS,
+    DOCKER_PULL_DEADLINE,
     SHUTDOWN_RUNS,
     DRAIN_TIMEOUT,
     SHUTDOWN_GRACE,

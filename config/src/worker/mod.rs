@@ -11,6 +11,6 @@ pub(crate) mod variables;
 pub use keys::{KEYS, Key, KeyKind, POOL_KEYS};
 pub(crate) use read::{StateDirectory, WorkerReading};
 pub use types::{
-    AdmissionSettings, ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, RunsAtStop,
-    ShutdownSettings, StartSettings, WorkerSettings,
+    AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, LogFormat, LogSettings,
+    PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
 };

@@ -9,8 +9,8 @@ use super::{
     keys::{self, Key},
     pool::{self, ForEveryPool, Given, PoolTable},
     types::{
-        AdmissionSettings, ClientCertificate, LogFormat, LogSettings, PoolSettings, ProcessSettings, RunsAtStop,
-        ShutdownSettings, StartSettings, WorkerSettings,
+        AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, LogFormat, LogSettings,
+        PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
     },
 };
 use crate::{
@@ -54,6 +54,7 @@ impl WorkerReading<'_, '_> {
                 python: self.python(),
                 kill_grace: self.or(&keys::KILL_GRACE, value::seconds, Duration::from_secs(30), seconds_text),
             },
+            docker: self.docker(),
             shutdown: self.shutdown(),
             admission: self.admission(),
             wait_for_api: self.boolean(&keys::WAIT_FOR_API, false),
@@ -75,6 +76,30 @@ impl WorkerReading<'_, '_> {
         };
         let pools = self.start(&mut settings.start, tables);
         (settings, pools)
+    }
+
+    fn docker(&mut self) -> DockerSettings {
+        DockerSettings {
+            host: self.optional(&keys::DOCKER_HOST, value::not_empty),
+            cleanup: self.or(&keys::DOCKER_CLEANUP, forms::docker_cleanup, DockerCleanup::Ttl, |cleanup| {
+                format!("{cleanup:?}").to_ascii_lowercase()
+            }),
+            cleanup_ttl: self.or(
+                &keys::DOCKER_CLEANUP_TTL,
+                forms::whole_seconds,
+                Duration::from_hours(1),
+                seconds_text,
+            ),
+            secrets: self.or(&keys::DOCKER_SECRETS, forms::docker_secrets, DockerSecrets::File, |secrets| {
+                format!("{secrets:?}").to_ascii_lowercase()
+            }),
+            image_pull_deadline: self.or(
+                &keys::DOCKER_PULL_DEADLINE,
+                value::interval,
+                Duration::from_mins(5),
+                seconds_text,
+            ),
+        }
     }
 
     fn shutdown(&mut self) -> ShutdownSettings {

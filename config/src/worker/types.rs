@@ -9,6 +9,8 @@ use camino::Utf8PathBuf;
 pub struct WorkerSettings {
     /// Flows run as local processes.
     pub process: ProcessSettings,
+    /// Flows run as containers.
+    pub docker: DockerSettings,
     /// What happens when the daemon stops.
     pub shutdown: ShutdownSettings,
     /// When runs are left where they are.
@@ -34,6 +36,41 @@ pub struct ProcessSettings {
     pub python: Option<String>,
     /// Between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
+}
+
+/// `[docker]`
+#[derive(Debug, Clone)]
+pub struct DockerSettings {
+    /// Where the engine is; `None` finds it as the `docker` command does.
+    pub host: Option<String>,
+    /// What becomes of the container of a run that is over.
+    pub cleanup: DockerCleanup,
+    /// How long it is kept.
+    pub cleanup_ttl: Duration,
+    /// How secrets reach a container.
+    pub secrets: DockerSecrets,
+    /// A pull without progress is given up after this time.
+    pub image_pull_deadline: Duration,
+}
+
+/// What becomes of the container of a run that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DockerCleanup {
+    /// It is removed after a time.
+    Ttl,
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Remove,
+}
+
+/// How secrets reach a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DockerSecrets {
+    /// In a file that the engine does not record.
+    File,
+    /// As plain environment variables.
+    Environment,
 }
 
 /// `[shutdown]`

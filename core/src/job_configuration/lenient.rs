@@ -69,8 +69,28 @@ pub fn string_map(fields: &Fields, field: &str) -> Result<Option<BTreeMap<String
     entries.collect::<Result<_, _>>().map(Some)
 }
 
+/// A list whose items are strings.
+///
+/// # Errors
+/// Anything else; an item of another type is named with its place.
+pub fn string_list(fields: &Fields, field: &str) -> Result<Option<Vec<String>>, JobConfigurationError> {
+    let items = match fields.get(field) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(items)) => items,
+        Some(other) => return Err(wrong_type(field, "a list of strings", other)),
+    };
+    let texts = items.iter().enumerate().map(|(place, item)| match item.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(wrong_type(&format!("{field}[{place}]"), "a string", item)),
+    });
+    texts.collect::<Result<_, _>>().map(Some)
+}
+
 /// An object.
-pub(super) fn object<'f>(fields: &'f Fields, field: &str) -> Result<Option<&'f Fields>, JobConfigurationError> {
+///
+/// # Errors
+/// Anything else.
+pub fn object<'f>(fields: &'f Fields, field: &str) -> Result<Option<&'f Fields>, JobConfigurationError> {
     match fields.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),

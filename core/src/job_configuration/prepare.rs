@@ -1,6 +1,6 @@
 //! What every run gets on top of its job configuration: environment, labels, a name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -84,6 +84,8 @@ pub struct PreparedJob {
     pub command: Option<String>,
     /// The whole environment that the configuration asks for.
     pub env: BTreeMap<String, String>,
+    /// Which variables the job configuration itself says something about.
+    pub configured_env: BTreeSet<String>,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// Name for the infrastructure.
@@ -106,7 +108,9 @@ impl JobConfiguration {
     pub fn prepare_for_flow_run(self, context: &PreparationContext<'_>) -> Result<PreparedJob, JobConfigurationError> {
         let name = rendered_name(self.name, context)?;
         let mut env = worker_environment(context);
+        let mut configured_env = BTreeSet::new();
         for (variable, value) in self.env {
+            configured_env.insert(variable.clone());
             match value {
                 Some(value) => drop(env.insert(variable, value)),
                 None => drop(env.remove(&variable)),
@@ -117,6 +121,7 @@ impl JobConfiguration {
         Ok(PreparedJob {
             command: self.command,
             env,
+            configured_env,
             labels,
             name,
             report_state: self.report_state,

@@ -16,7 +16,8 @@ use crate::template::{Reference, Resolution, TemplateError, TemplateProblem, pyt
 /// whole; only `env` is merged by name, over all levels and over an `env` hard-coded in the template. Keys such as
 /// `env.NAME` are expanded first. Null defaults count as no default, null job variables as null.
 ///
-/// `worker_env` is the worker's own environment, for `{{ $NAME }}`.
+/// `own_variables` are job variables of ours that pools made by Prefect do not know: they work there all the same, as fields
+/// of their own names. `worker_env` is the worker's own environment, for `{{ $NAME }}`.
 ///
 /// # Errors
 /// A malformed template, an `env` that is no object, dotted keys that contradict each other, or a malformed block
@@ -25,6 +26,7 @@ pub fn resolve(
     base_job_template: &Value,
     deployment_job_variables: &Map<String, Value>,
     flow_run_job_variables: &Map<String, Value>,
+    own_variables: &[&str],
     worker_env: &BTreeMap<String, String>,
 ) -> Result<Draft, JobConfigurationError> {
     check_depth(base_job_template, [deployment_job_variables, flow_run_job_variables])?;
@@ -46,8 +48,9 @@ pub fn resolve(
         merge_env(env, over, "job variable `env`")?;
     }
 
-    // Pools made by Prefect do not know this variable of ours; it works there all the same.
-    configuration.entry(REPORT_STATE).or_insert_with(|| Value::from("{{ report_state }}"));
+    for variable in [REPORT_STATE].iter().chain(own_variables) {
+        configuration.entry(*variable).or_insert_with(|| Value::from(format!("{{{{ {variable} }}}}")));
+    }
     // An object is never left out as a whole, so there is always a result.
     let filled = substitute(&Value::Object(configuration), &variables, worker_env)?.unwrap_or_default();
     Ok(Draft(Resolution::new(filled)?))

@@ -38,7 +38,7 @@ fn pool_with_env(env: Value, defaults: Value) -> Value {
 }
 
 fn draft(template: &Value, deployment: Value, flow_run: Value) -> Result<Draft, JobConfigurationError> {
-    resolve(template, &object(deployment), &object(flow_run), &worker_env())
+    resolve(template, &object(deployment), &object(flow_run), &[], &worker_env())
 }
 
 /// Resolves with a server that has the variable `vv` and the block `secret/tok`.
@@ -279,9 +279,9 @@ fn c079_inputs_are_not_changed() {
     let deployment = object(json!({"env": {"D": "d"}, "env.X": "x", "labels": {"l": "l"}}));
     let flow_run = object(json!({"env": {"R": "r"}, "name": "{{ ctx.flow.name }}"}));
     let before = (template.clone(), deployment.clone(), flow_run.clone());
-    let first = resolve(&template, &deployment, &flow_run, &worker_env()).unwrap().finish().unwrap();
+    let first = resolve(&template, &deployment, &flow_run, &[], &worker_env()).unwrap().finish().unwrap();
     assert_eq!((template.clone(), deployment.clone(), flow_run.clone()), before);
-    let second = resolve(&template, &deployment, &flow_run, &worker_env()).unwrap().finish().unwrap();
+    let second = resolve(&template, &deployment, &flow_run, &[], &worker_env()).unwrap().finish().unwrap();
     assert_eq!(first, second, "a second run of the pool gets the same");
 }
 
@@ -366,7 +366,7 @@ fn nesting_without_end_is_an_error() {
 
     let deep = (0..1_000).fold(json!(1), |inner, _| Value::Array(vec![inner]));
     let variables = Map::from_iter([("deep".to_owned(), deep.clone())]);
-    let error = resolve(&pool(json!({})), &Map::new(), &variables, &worker_env()).unwrap_err();
+    let error = resolve(&pool(json!({})), &Map::new(), &variables, &[], &worker_env()).unwrap_err();
     assert_eq!(error, JobConfigurationError::VariableTooDeep { key: "deep".to_owned() });
     assert!(matches!(draft(&deep, json!({}), json!({})), Err(JobConfigurationError::Template(_))));
 }

@@ -31,18 +31,27 @@ pub struct InfraError {
     pub hint: Option<String>,
     /// The cause.
     pub source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Name of the event of this worker that tells of it, where Prefect's worker of the kind emits one.
+    pub event: Option<&'static str>,
 }
 
 impl InfraError {
     /// An error without a cause.
     pub fn new(class: ErrorClass, context: impl Into<String>) -> Self {
-        Self { class, context: context.into(), hint: None, source: None }
+        Self { class, context: context.into(), hint: None, source: None, event: None }
     }
 
     /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Adds the name of the event that tells of it.
+    #[must_use]
+    pub fn told_by(mut self, event: &'static str) -> Self {
+        self.event = Some(event);
         self
     }
 

@@ -10,11 +10,15 @@
 pub mod conformance;
 mod error;
 mod event;
+mod launch_log;
+pub mod masking;
 mod owner;
+pub mod quote;
 mod template;
 
 pub use error::{ErrorClass, InfraError};
-pub use event::{Found, InfraEvent, Killed, LogStream};
+pub use event::{Found, InfraEvent, Killed, LogStream, Named, Occurrence};
+pub use launch_log::{LaunchLog, Unheard};
 pub use owner::Owner;
 pub use template::JobTemplate;
 
@@ -24,7 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use worker_core::handle::{Handle, PluginKind};
-use worker_core::ids::LaunchKey;
+use worker_core::ids::{InfraId, LaunchKey};
+use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
 
@@ -38,8 +43,6 @@ pub struct Capabilities {
     pub cancels_running: CancelsRunning,
     /// The server may hand over clean-up messages for this kind on the worker channel.
     pub handles_cleanup_messages: bool,
-    /// Flow code in a directory of the worker's machine is usable by the run.
-    pub shares_file_system: bool,
 }
 
 /// Who ends a run of this kind that is cancelled while its engine runs.
@@ -95,6 +98,14 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// The base job template that a new work pool of this kind gets.
     fn base_job_template(&self) -> &JobTemplate;
 
+    /// Job variables of ours besides those of Prefect's template: they also work in pools that Prefect made.
+    fn own_variables(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a run with these fields can use flow code that lies in a directory of the worker's machine.
+    fn takes_code(&self, fields: &Fields) -> bool;
+
     /// Looks at the surroundings: is the interpreter, daemon or cluster there and usable?
     async fn check(&self) -> Vec<Finding>;
 
@@ -104,7 +115,8 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorClass::BadSpec`] if the configuration cannot be carried out.
     async fn prepare(&self, spec: &RunSpec) -> Result<Plan, InfraError>;
 
-    /// Starts it. Idempotent by launch key: what exists already under the same key is found, never started twice.
+    /// Starts it. Idempotent by launch key: what exists already under the same key is found, never started twice. What takes
+    /// long is said to `log`.
     ///
     /// # Errors
     /// Any class. After [`ErrorClass::Transient`] the infrastructure may or may not exist: ask [`InfraPlugin::find`];
@@ -112,7 +124,7 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped launch may or may not have taken effect.
-    async fn launch(&self, plan: &Plan) -> Result<Handle, InfraError>;
+    async fn launch(&self, plan: &Plan, log: &dyn LaunchLog) -> Result<Handle, InfraError>;
 
     /// Looks for what a launch of unknown outcome left. `None` is final: nothing exists under this key, and a launch that
     /// was begun before, by this process or by an earlier one, brings nothing any more.
@@ -148,6 +160,13 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// Removes what is left. Called after the end was reported. Idempotent.
     async fn cleanup(&self, handle: &Handle) -> Result<(), InfraError>;
 
-    /// Everything out there that carries a mark which this worker answers for.
+    /// Everything out there that carries a mark which this worker answers for, except what was cleaned up and is kept for
+    /// people to look at.
     async fn owned(&self) -> Result<Vec<Handle>, InfraError>;
+
+    /// Looks for infrastructure of a run by the backend's own name for it, whoever launched it.
+    async fn named(&self, id: &InfraId) -> Result<Named, InfraError> {
+        let owned = self.owned().await?.into_iter().find(|handle| handle.infra_id == *id);
+        Ok(owned.map_or(Named::Elsewhere, |handle| Named::Found(Box::new(handle))))
+    }
 }

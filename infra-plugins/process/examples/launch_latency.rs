@@ -4,13 +4,13 @@
 //! Starts the same command plainly and under a supervisor in turn; the command writes down when it started.
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
-use infra_contract::{InfraEvent, InfraPlugin as _, Owner};
+use infra_contract::{InfraEvent, InfraPlugin as _, Owner, Unheard};
 use infra_process::{ProcessPlugin, ProcessSettings, SupervisorProgram};
 use serde_json::Map;
 use tokio::process::Command;
@@ -51,7 +51,7 @@ async fn measure(folder: &Utf8Path) -> Result<(), Box<dyn Error>> {
 
         let plan = plugin.prepare(&spec(&script)).await?;
         let asked = now()?;
-        let handle = plugin.launch(&plan).await?;
+        let handle = plugin.launch(&plan, &Unheard).await?;
         let mut events = plugin.watch(&handle).await?;
         while !matches!(events.next().await, None | Some(Ok(InfraEvent::Exited(_)))) {}
         supervised.push(at(&started)?.saturating_sub(asked));
@@ -71,9 +71,11 @@ fn spec(script: &str) -> RunSpec {
         name: "latency".to_owned(),
         command: Some(format!("sh -c '{script}'")),
         env: BTreeMap::new(),
+        configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields: Map::new(),
+        block_texts: BTreeSet::new(),
         code: None,
         report_state: ReportState::Worker,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use worker_core::spec::RunSpec;
+use worker_core::spec::{RunSpec, python_path};
 
 /// The variable that marks every process of one execution; its value is the launch key. Inherited by whatever the run
 /// starts, it finds processes that have left the run's process group.
@@ -12,6 +12,8 @@ pub(crate) const FLOW_RUN_ID: &str = "PREFECT__FLOW_RUN_ID";
 pub(crate) const FLOW_ENTRYPOINT: &str = "PREFECT__FLOW_ENTRYPOINT";
 pub(crate) const CONTROL_PORT: &str = "PREFECT__CONTROL_PORT";
 pub(crate) const CONTROL_TOKEN: &str = "PREFECT__CONTROL_TOKEN";
+
+const PYTHON_PATH: &str = "PYTHONPATH";
 
 /// Set to false, it would leave an acknowledged cancellation and its hooks to the worker, which cannot run Python hooks.
 const HOOKS_BY_THE_WORKER: &str = "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS";
@@ -30,19 +32,23 @@ const SERVICE_VARIABLES: [&str; 6] =
 /// The order is that of Prefect's process worker, in which, of all kinds, the worker's settings win over the job's.
 pub(crate) fn of_run(worker: &BTreeMap<String, String>, spec: &RunSpec) -> BTreeMap<String, String> {
     let mut environment = inherited(worker);
-    environment.extend(on_top(spec));
+    environment.extend(on_top(worker, spec));
     environment.remove(HOOKS_BY_THE_WORKER);
     environment
 }
 
 /// What a run gets on top of the worker's own environment.
-pub(crate) fn on_top(spec: &RunSpec) -> BTreeMap<String, String> {
+pub(crate) fn on_top(worker: &BTreeMap<String, String>, spec: &RunSpec) -> BTreeMap<String, String> {
     let mut environment = spec.env.clone();
     environment.extend(spec.worker_settings.clone());
     environment.insert(FLOW_RUN_ID.to_owned(), spec.key.run.to_string());
     environment.insert(LAUNCH_MARKER.to_owned(), spec.key.to_string());
     if let Some(entrypoint) = spec.code.as_ref().and_then(|code| code.entrypoint.clone()) {
         environment.insert(FLOW_ENTRYPOINT.to_owned(), entrypoint);
+    }
+    if let Some(directory) = spec.code.as_ref().and_then(|code| code.importable.as_deref()) {
+        let before = environment.get(PYTHON_PATH).or_else(|| worker.get(PYTHON_PATH));
+        environment.insert(PYTHON_PATH.to_owned(), python_path(before.map(String::as_str), directory));
     }
     environment.remove(HOOKS_BY_THE_WORKER);
     environment

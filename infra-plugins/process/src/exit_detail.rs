@@ -2,16 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use infra_contract::{masking, quote};
 use worker_core::exit::Exit;
 
 use crate::error::INTERPRETER_HINT;
-use crate::masking;
-
-/// How many of the last lines are quoted.
-const QUOTED_LINES: usize = 50;
-
-/// The longest quotation, in bytes.
-const LONGEST_QUOTE: usize = 4 * 1024;
 
 /// How Python says that a module is missing, up to the module's name.
 const MISSING_MODULE: &str = "No module named ";
@@ -32,18 +26,7 @@ pub(crate) fn of(
             "{python} cannot import the Prefect SDK: install `prefect` for it, or {INTERPRETER_HINT}"
         ));
     }
-    let quote = last_lines(&masking::without_secrets(stderr, environment))?;
-    let separator = if quote.contains('\n') { '\n' } else { ' ' };
-    Some(format!("its standard error ends with:{separator}{quote}"))
-}
-
-/// The last lines that say something, cut at the beginning if they are too long.
-fn last_lines(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    let quoted = lines.get(lines.len().saturating_sub(QUOTED_LINES)..)?.join("\n");
-    let excess = quoted.len().saturating_sub(LONGEST_QUOTE);
-    let start = (excess..=quoted.len()).find(|start| quoted.is_char_boundary(*start))?;
-    quoted.get(start..).map(str::trim_start).filter(|quote| !quote.is_empty()).map(str::to_owned)
+    quote::of_stderr(&masking::without_secrets(stderr, environment))
 }
 
 /// Whether Python missed the package itself or its engine, not another module of it (the flow was written for another
@@ -84,16 +67,6 @@ mod tests {
             let quote = format!("its standard error ends with: {stderr}");
             assert_eq!(detail(&format!("{stderr}\n\n")).unwrap(), quote);
         }
-    }
-
-    #[test]
-    fn the_last_fifty_lines_are_quoted_within_bounds() {
-        let lines: Vec<String> = (0..60).map(|line| format!("line {line}")).collect();
-        let quote = format!("its standard error ends with:\n{}", lines[10..].join("\n"));
-        assert_eq!(detail(&lines.join("\n")).unwrap(), quote);
-        let long = "\u{20ac}".repeat(LONGEST_QUOTE);
-        let length = detail(&long).unwrap().len();
-        assert!((LONGEST_QUOTE..LONGEST_QUOTE + 40).contains(&length), "{length}");
     }
 
     #[test]

@@ -38,7 +38,6 @@ mod handle;
 mod interpreter;
 mod launch;
 mod lines;
-mod masking;
 mod oom;
 mod open_files;
 mod orders;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use infra_contract::masking;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker_core::spec::{Plan, ReportState, RunSpec};
@@ -11,7 +12,6 @@ use crate::command;
 use crate::environment;
 use crate::error::ProcessError;
 use crate::fields::Fields;
-use crate::masking;
 use crate::settings::ProcessSettings;
 
 /// Everything a launch needs: the detail of a [`Plan`]. Holds secrets.
@@ -48,7 +48,7 @@ pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, P
         stream_output: fields.stream_output,
         report_state: spec.report_state,
     };
-    let shown = shown(&detail, spec);
+    let shown = shown(settings, &detail, spec);
     let detail = serde_json::to_value(detail).map_err(ProcessError::UnreadablePlan)?;
     Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown, detail })
 }
@@ -58,8 +58,8 @@ fn absolute(path: Utf8PathBuf) -> Result<Utf8PathBuf, ProcessError> {
     camino::absolute_utf8(&path).map_err(|source| ProcessError::UnusableWorkingDirectory { path, source })
 }
 
-fn shown(plan: &ProcessPlan, spec: &RunSpec) -> Value {
-    let environment = environment::on_top(spec);
+fn shown(settings: &ProcessSettings, plan: &ProcessPlan, spec: &RunSpec) -> Value {
+    let environment = environment::on_top(&settings.worker_environment, spec);
     let environment: BTreeMap<&str, &str> =
         environment.iter().map(|(name, value)| (name.as_str(), masking::shown(name, value))).collect();
     json!({

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use infra_contract::{
     CancelsRunning, Capabilities, EventStream, Finding, FlowHooks, Found, InfraError, InfraEvent, InfraPlugin,
-    JobTemplate, Killed,
+    JobTemplate, Killed, LaunchLog,
 };
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::LaunchKey;
+use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
 
@@ -175,15 +176,15 @@ impl InfraPlugin for ProcessPlugin {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            cancels_running: CancelsRunning::Worker,
-            handles_cleanup_messages: true,
-            shares_file_system: true,
-        }
+        Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: true }
     }
 
     fn base_job_template(&self) -> &JobTemplate {
         &self.template
+    }
+
+    fn takes_code(&self, _fields: &Fields) -> bool {
+        true
     }
 
     async fn check(&self) -> Vec<Finding> {
@@ -194,7 +195,7 @@ impl InfraPlugin for ProcessPlugin {
         Ok(plan::make(&self.settings, spec)?)
     }
 
-    async fn launch(&self, plan: &Plan) -> Result<Handle, InfraError> {
+    async fn launch(&self, plan: &Plan, _log: &dyn LaunchLog) -> Result<Handle, InfraError> {
         if let Some(run) = self.known(&plan.key) {
             return Ok(run.handle.clone());
         }

@@ -7,7 +7,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use infra_contract::{ErrorClass, InfraPlugin as _};
+use infra_contract::{ErrorClass, InfraPlugin as _, Unheard};
 use infra_process::SupervisorProgram;
 use serde_json::{Value, json};
 use worker_core::ids::LaunchKey;
@@ -114,7 +114,7 @@ async fn a_program_that_is_no_supervisor_is_an_error_after_which_the_outcome_can
     settings.supervisor = SupervisorProgram::new("/bin/false");
     let plugin = infra_process::ProcessPlugin::new(settings);
     let spec = RunSpec { ..script_run("exit 0") };
-    let error = plugin.launch(&plugin.prepare(&spec).await.unwrap()).await.unwrap_err();
+    let error = plugin.launch(&plugin.prepare(&spec).await.unwrap(), &Unheard).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient);
     assert_eq!(plugin.find(&spec.key).await.unwrap(), None);
 }

@@ -125,6 +125,7 @@ async fn code_in_place_gives_the_entrypoint_and_the_working_directory() {
     let code = CodeInPlace {
         directory: bench.directory().to_string(),
         entrypoint: Some(format!("{}/flow.py:main", bench.directory())),
+        importable: None,
     };
     let spec = RunSpec { code: Some(code), ..script_run(r#"pwd; echo "$PREFECT__FLOW_ENTRYPOINT""#) };
     let (output, _) = bench.run(&spec).await;

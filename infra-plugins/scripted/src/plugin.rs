@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use infra_contract::{
     CancelsRunning, Capabilities, ErrorClass, EventStream, Finding, Found, InfraError, InfraEvent, InfraPlugin,
-    JobTemplate, Killed,
+    JobTemplate, Killed, LaunchLog,
 };
 use serde_json::{Value, json};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
+use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, ReportState, RunSpec};
 
@@ -33,11 +34,7 @@ pub struct ScriptedPlugin {
 impl ScriptedPlugin {
     /// A plugin whose infrastructure lives in `backend`, outlives the worker and is cancelled by the worker.
     pub fn new(backend: Backend) -> Self {
-        let capabilities = Capabilities {
-            cancels_running: CancelsRunning::Worker,
-            handles_cleanup_messages: false,
-            shares_file_system: true,
-        };
+        let capabilities = Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: false };
         Self { backend, capabilities, template: base_job_template() }
     }
 
@@ -73,6 +70,10 @@ impl InfraPlugin for ScriptedPlugin {
         &self.template
     }
 
+    fn takes_code(&self, _fields: &Fields) -> bool {
+        true
+    }
+
     async fn check(&self) -> Vec<Finding> {
         Vec::new()
     }
@@ -89,7 +90,7 @@ impl InfraPlugin for ScriptedPlugin {
         Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown: script.clone(), detail: script })
     }
 
-    async fn launch(&self, plan: &Plan) -> Result<Handle, InfraError> {
+    async fn launch(&self, plan: &Plan, _log: &dyn LaunchLog) -> Result<Handle, InfraError> {
         let script: Script = serde_json::from_value(plan.detail.clone())
             .map_err(|error| InfraError::new(ErrorClass::Bug, "the plan is not a script").because(error))?;
         let attempt = self.backend.next_attempt(plan.key);

@@ -1,12 +1,12 @@
 //! The conformance suite, and the parts of a script that the suite does not play.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use infra_contract::conformance::{Behaviour, Fixture, MUCH_OUTPUT_BYTES};
-use infra_contract::{ErrorClass, Found, InfraEvent, InfraPlugin, Killed};
+use infra_contract::{ErrorClass, Found, InfraEvent, InfraPlugin, Killed, Unheard};
 use infra_scripted::{Backend, Script, ScriptedPlugin};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -44,9 +44,11 @@ fn spec(script: &Value) -> RunSpec {
         name: "pretty-heron".to_owned(),
         command: None,
         env: BTreeMap::new(),
+        configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields,
+        block_texts: BTreeSet::new(),
         code: None,
         report_state: ReportState::Engine,
     }
@@ -57,9 +59,9 @@ async fn a_lost_reply_leaves_something_to_find() {
     let backend = Backend::default();
     let plugin = ScriptedPlugin::new(backend.clone());
     let plan = plugin.prepare(&spec(&json!({ "lost_reply": true, "run_until_killed": true }))).await.unwrap();
-    assert_eq!(plugin.launch(&plan).await.unwrap_err().class, ErrorClass::Transient);
+    assert_eq!(plugin.launch(&plan, &Unheard).await.unwrap_err().class, ErrorClass::Transient);
     let handle = plugin.find(&plan.key).await.unwrap().unwrap();
-    assert_eq!(plugin.launch(&plan).await.unwrap(), handle);
+    assert_eq!(plugin.launch(&plan, &Unheard).await.unwrap(), handle);
     assert_eq!((backend.started(plan.key.run), backend.running()), (1, 1));
 }
 
@@ -71,9 +73,9 @@ async fn a_start_error_can_pass_after_some_attempts() {
     let plan = plugin.prepare(&spec(&script)).await.unwrap();
     let begun = Instant::now();
     for _ in 0..2 {
-        assert_eq!(plugin.launch(&plan).await.unwrap_err().class, ErrorClass::Denied);
+        assert_eq!(plugin.launch(&plan, &Unheard).await.unwrap_err().class, ErrorClass::Denied);
     }
-    plugin.launch(&plan).await.unwrap();
+    plugin.launch(&plan, &Unheard).await.unwrap();
     assert_eq!((begun.elapsed(), backend.started(plan.key.run)), (Duration::from_secs(15), 1));
 }
 
@@ -82,7 +84,7 @@ async fn another_plugin_on_the_same_backend_finds_what_runs() {
     let backend = Backend::default();
     let before = ScriptedPlugin::new(backend.clone());
     let plan = before.prepare(&spec(&json!({ "run_for_ms": 3_600_000, "exit": "out_of_memory" }))).await.unwrap();
-    let handle = before.launch(&plan).await.unwrap();
+    let handle = before.launch(&plan, &Unheard).await.unwrap();
     drop(before);
     let after = ScriptedPlugin::new(backend);
     assert_eq!(after.reattach(&handle).await.unwrap(), Found::Running);
@@ -95,7 +97,7 @@ async fn another_plugin_on_the_same_backend_finds_what_runs() {
 async fn a_stop_that_takes_longer_than_the_grace_is_forced_at_its_end() {
     let plugin = ScriptedPlugin::new(Backend::default());
     let plan = plugin.prepare(&spec(&json!({ "run_until_killed": true, "stop_takes_ms": 60_000 }))).await.unwrap();
-    let handle = plugin.launch(&plan).await.unwrap();
+    let handle = plugin.launch(&plan, &Unheard).await.unwrap();
     let asked = Instant::now();
     let killed = plugin.kill(&handle, KillIntent::Shutdown, Duration::from_secs(30)).await.unwrap();
     assert_eq!((killed, asked.elapsed()), (Killed::Forcibly, Duration::from_secs(30)));
@@ -105,7 +107,7 @@ async fn a_stop_that_takes_longer_than_the_grace_is_forced_at_its_end() {
 async fn an_acknowledged_cancellation_is_concluded_by_the_engine() {
     let plugin = ScriptedPlugin::new(Backend::default());
     let plan = plugin.prepare(&spec(&json!({ "run_until_killed": true, "acknowledges_cancel": true }))).await.unwrap();
-    let handle = plugin.launch(&plan).await.unwrap();
+    let handle = plugin.launch(&plan, &Unheard).await.unwrap();
     plugin.kill(&handle, KillIntent::Cancel, Duration::from_secs(30)).await.unwrap();
     let Found::Exited(report) = plugin.reattach(&handle).await.unwrap() else { panic!("has not ended") };
     assert_eq!((report.exit, report.concluded), (Exit::Code(0), Some(Conclusion::CancelAcknowledged)));
@@ -115,7 +117,7 @@ async fn an_acknowledged_cancellation_is_concluded_by_the_engine() {
 async fn what_cannot_be_killed_says_so_and_runs_on() {
     let plugin = ScriptedPlugin::new(Backend::default());
     let plan = plugin.prepare(&spec(&json!({ "run_until_killed": true, "kill_unsupported": true }))).await.unwrap();
-    let handle = plugin.launch(&plan).await.unwrap();
+    let handle = plugin.launch(&plan, &Unheard).await.unwrap();
     let error = plugin.kill(&handle, KillIntent::Cancel, Duration::ZERO).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Unsupported);
     assert_eq!(plugin.reattach(&handle).await.unwrap(), Found::Running);

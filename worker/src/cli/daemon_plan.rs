@@ -6,11 +6,11 @@ use camino::Utf8Path;
 use central_api_client::{ClientSettings, Credentials, LogSettings, RetrySettings, TlsSettings};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
-use worker_config::{PoolSettings, PrefectSettings, Settings, WorkerSettings};
+use worker_config::{DockerCleanup, DockerSecrets, PoolSettings, PrefectSettings, Settings, WorkerSettings};
 use worker_core::rerun::{RerunCause, RerunPolicy};
 
 use crate::plan::{CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan};
-use crate::registry::{ProcessSettings, SupervisorProgram};
+use crate::registry::{Cleanup, DockerSettings, PluginSettings, ProcessSettings, Secrets, SupervisorProgram};
 use crate::run::RunSettings;
 use infra_contract::Owner;
 
@@ -24,13 +24,7 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
     Ok(DaemonPlan {
         client: client_settings(prefect, worker)?,
         pools: settings.pools.iter().map(|pool| pool_plan(pool, settings)).collect::<Result<_, _>>()?,
-        process: ProcessSettings {
-            python: worker.process.python.clone(),
-            worker_environment: variables.clone(),
-            runs_directory: runs.clone(),
-            owner: Owner::new("nobody"),
-            supervisor: SupervisorProgram::beside_this_program("worker-supervisor"),
-        },
+        plugins: plugin_settings(worker, &variables),
         run_settings: RunSettings {
             base_environment: base_environment(settings),
             worker_environment: variables,
@@ -60,6 +54,35 @@ pub(super) fn daemon_plan(settings: &Settings, variables: BTreeMap<String, Strin
             grace: worker.shutdown.grace,
         },
     })
+}
+
+fn plugin_settings(worker: &WorkerSettings, variables: &BTreeMap<String, String>) -> PluginSettings {
+    let nobody = || Owner::new("nobody");
+    PluginSettings {
+        process: ProcessSettings {
+            python: worker.process.python.clone(),
+            worker_environment: variables.clone(),
+            runs_directory: worker.state_dir.join("runs"),
+            owner: nobody(),
+            supervisor: SupervisorProgram::beside_this_program("worker-supervisor"),
+        },
+        docker: DockerSettings {
+            host: worker.docker.host.clone(),
+            worker_environment: variables.clone(),
+            owner: nobody(),
+            state_directory: worker.state_dir.join("docker"),
+            cleanup: match worker.docker.cleanup {
+                DockerCleanup::Ttl => Cleanup::After(worker.docker.cleanup_ttl),
+                DockerCleanup::Keep => Cleanup::Keep,
+                DockerCleanup::Remove => Cleanup::Remove,
+            },
+            secrets: match worker.docker.secrets {
+                DockerSecrets::File => Secrets::File,
+                DockerSecrets::Environment => Secrets::Environment,
+            },
+            image_pull_deadline: worker.docker.image_pull_deadline,
+        },
+    }
 }
 
 fn base_environment(settings: &Settings) -> BTreeMap<String, String> {

@@ -33,7 +33,7 @@ use crate::operator::{CORDONED, Course, Drain, PlannedPool, Reloading, Standing}
 use crate::plan::{DaemonPlan, ShutdownPlan};
 use crate::pool::pace;
 use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
-use crate::registry::{ProcessSettings, Registry, raise_open_files_limit};
+use crate::registry::{Registry, raise_open_files_limit};
 use crate::repair::{self, Repair};
 use crate::resources::Resources;
 use crate::run::ErrorChain;
@@ -138,8 +138,7 @@ impl Daemon {
         };
         let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
         let plans: Vec<PlannedPool> = plan.pools.into_iter().enumerate().map(planned).collect();
-        let process = ProcessSettings { owner: folder.owner().clone(), ..plan.process };
-        let registry = Arc::new(Registry::new(process));
+        let registry = Arc::new(Registry::new(plan.plugins.of_daemon(folder.owner(), folder.path())));
         let place = |pool: &PlannedPool| (pool.plan.pool.clone(), (pool.index, Arc::new(pool.plan.rerun.clone())));
         let loops = TaskTracker::new();
         let adoption = Arc::new(Adoption {

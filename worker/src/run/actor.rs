@@ -247,7 +247,10 @@ impl Actor {
                 self.beside.push(async move { report::record_infra(&cx, &handle).await }.boxed());
             }
             Effect::ReportRunning => self.beside.push(async move { report::report_running(&cx).await }.boxed()),
-            Effect::Watch(handle) => self.begin(async move { Answer::Input(watch::watch(&cx, &handle).await) }),
+            Effect::Watch(handle) => {
+                let told = self.told.clone();
+                self.begin(async move { Answer::Input(watch::watch(&cx, &handle, told.as_deref()).await) });
+            }
             Effect::Kill { handle, intent } => {
                 self.begin(async move { Answer::Input(stop::kill(&cx, &handle, intent).await) });
             }
@@ -277,10 +280,10 @@ impl Actor {
     }
 
     fn launch(&mut self) {
-        let (cx, plan) = (Arc::clone(&self.cx), self.plan.clone());
+        let (cx, plan, told) = (Arc::clone(&self.cx), self.plan.clone(), self.told.clone());
         self.begin(async move {
             match plan {
-                Some(plan) => Answer::Input(launch::launch(&cx, &plan).await),
+                Some(plan) => Answer::Input(launch::launch(&cx, &plan, told.as_deref()).await),
                 // The machine launches only what was prepared.
                 None => Answer::Input(Input::LaunchUnclear("its configuration is not known any more".to_owned())),
             }

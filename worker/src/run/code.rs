@@ -3,7 +3,6 @@
 use camino::Utf8PathBuf;
 use central_api_wire::deployment::Deployment;
 use code_storage::{CodeError, DeploymentCode, EngineReason, NativePull, PullOptions, PullPlan};
-use infra_contract::Capabilities;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use worker_core::job_configuration::PreparedJob;
@@ -11,14 +10,6 @@ use worker_core::spec::CodeInPlace;
 
 use super::context::RunContext;
 use super::worker_event::pull_step_event;
-
-/// Code in a folder made for this execution.
-pub(super) struct Code {
-    pub(super) in_place: CodeInPlace,
-    /// Where the pull began. A flow's process that pulls by itself begins there too, and so can import the checkout by
-    /// its folder's name; one that finds its code in place needs it on its path for that.
-    pub(super) importable: Option<Utf8PathBuf>,
-}
 
 /// Runs the deployment's pull steps here if all of them are of the kind that the worker knows. `None` leaves them to the
 /// flow's own process, which can run every step that there is.
@@ -29,12 +20,12 @@ pub(super) async fn bring(
     cx: &RunContext,
     deployment: Option<&Deployment>,
     job: &PreparedJob,
-) -> Result<Option<Code>, CodeError> {
+) -> Result<Option<CodeInPlace>, CodeError> {
     let Some(deployment) = deployment else { return Ok(None) };
     if !starts_the_engine(job) {
         return Ok(None);
     }
-    let pull = match code_storage::plan(&code_of(deployment, cx.around.plugin.capabilities())) {
+    let pull = match code_storage::plan(&code_of(deployment, cx.around.plugin.takes_code(&job.fields))) {
         PullPlan::Native(pull) => pull,
         PullPlan::Engine { reason } => {
             if !matches!(reason, EngineReason::LocalPath) {
@@ -52,12 +43,12 @@ fn starts_the_engine(job: &PreparedJob) -> bool {
     job.command.is_none() && job.fields.get("working_dir").is_none_or(Value::is_null)
 }
 
-fn code_of(deployment: &Deployment, capabilities: Capabilities) -> DeploymentCode<'_> {
+fn code_of(deployment: &Deployment, shares_file_system: bool) -> DeploymentCode<'_> {
     DeploymentCode {
         pull_steps: deployment.pull_steps.as_ref(),
         entrypoint: deployment.entrypoint.as_deref(),
         has_storage_block: deployment.storage_document_id.is_some(),
-        shares_file_system: capabilities.shares_file_system,
+        shares_file_system,
     }
 }
 
@@ -66,7 +57,7 @@ async fn pull_here(
     deployment: &Deployment,
     job: &PreparedJob,
     pull: &NativePull,
-) -> Result<Code, CodeError> {
+) -> Result<CodeInPlace, CodeError> {
     let checkout = checkout(cx);
     if cx.is_resumed {
         // An earlier process may have left a part of it.
@@ -84,7 +75,9 @@ async fn pull_here(
     let count = pull.steps.len();
     cx.log()
         .info(format!("The worker ran the deployment's {count} pull steps; the code is in place{}", commits.join(",")));
-    Ok(Code { in_place: pulled.code, importable: (!pulled.checkouts.is_empty()).then_some(pulled.started_in) })
+    // A flow's process that pulls by itself begins there too, and so can import the checkout by its folder's name.
+    let importable = (!pulled.checkouts.is_empty()).then(|| pulled.started_in.into_string());
+    Ok(CodeInPlace { importable, ..pulled.code })
 }
 
 /// The folder of an execution's code.

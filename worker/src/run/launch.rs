@@ -11,22 +11,27 @@ use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::ASK_AGAIN;
 use super::prepare::with_hint;
+use super::report::Told;
 
 /// Pauses between the tries of a launch that failed for a transient reason. A launch is idempotent by its key.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
 pub(super) fn for_people(error: &InfraError) -> String {
     with_hint(ErrorChain(error).to_string(), error.hint.as_deref())
 }
 
 /// Starts the infrastructure.
-pub(super) async fn launch(cx: &RunContext, plan: &Plan) -> Input {
+pub(super) async fn launch(cx: &RunContext, plan: &Plan, told: Option<&Told>) -> Input {
     let mut pauses = PAUSES.into_iter();
     loop {
-        let error = match cx.around.plugin.launch(plan).await {
+        let error = match cx.around.plugin.launch(plan, &cx.log()).await {
             Ok(handle) => return Input::Launched(handle),
             Err(error) => error,
         };
+        if let (Some(event), Some(told)) = (error.event, told) {
+            cx.around.api.emit(told.subject.failed_launch(event));
+        }
         if error.class != ErrorClass::Transient {
             return Input::SubmitFailed(for_people(&error));
         }

@@ -1,6 +1,7 @@
 //! The worker's lines in a run's log.
 
 use central_api_wire::log::LogLine;
+use infra_contract::LaunchLog;
 use jiff::Timestamp;
 use worker_core::ids::RunId;
 
@@ -9,6 +10,9 @@ use crate::timeline::Timelines;
 
 /// The logger under which a worker's lines appear on a run.
 const LOGGER: &str = "prefect.flow_runs.worker";
+
+/// The logger under which the output of a run's infrastructure appears.
+const OUTPUT_LOGGER: &str = "prefect.flow_runs.infrastructure";
 
 /// Writes lines to the run's log at the API, to the worker's own log, and to the run's timeline.
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +48,28 @@ impl<'a> RunLog<'a> {
         self.ship(40, message);
     }
 
+    /// A line that the run's infrastructure wrote. It is no word of the worker: its own log and the timeline do without.
+    pub(super) fn output(&self, line: String, written: Timestamp) {
+        self.line(OUTPUT_LOGGER, 20, line, written);
+    }
+
     fn ship(&self, level: u8, message: String) {
         self.timelines.note(self.run, message.clone());
-        self.api.log(LogLine {
-            name: LOGGER.to_owned(),
-            level,
-            message,
-            timestamp: Timestamp::now(),
-            flow_run_id: Some(self.run),
-            worker_id: None,
-        });
+        self.line(LOGGER, level, message, Timestamp::now());
+    }
+
+    fn line(&self, logger: &str, level: u8, message: String, timestamp: Timestamp) {
+        let flow_run_id = Some(self.run);
+        self.api.log(LogLine { name: logger.to_owned(), level, message, timestamp, flow_run_id, worker_id: None });
+    }
+}
+
+impl LaunchLog for RunLog<'_> {
+    fn info(&self, text: String) {
+        RunLog::info(self, text);
+    }
+
+    fn warn(&self, text: String) {
+        RunLog::warn(self, text);
     }
 }

@@ -1,8 +1,7 @@
 //! From a claimed run to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use camino::Utf8Path;
 use central_api_client::ApiError;
 use central_api_wire::CLIENT_VERSION;
 use central_api_wire::deployment::Deployment;
@@ -79,7 +78,7 @@ pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) ->
     let flow = patiently(|| cx.around.api.flow(flow_id))
         .await
         .map_err(|source| PrepareError::Unreadable { what: "flow", source })?;
-    let job = configure(cx, deployment, &flow).await?;
+    let (job, block_texts) = configure(cx, deployment, &flow).await?;
 
     let worker = worker_resource(&cx.around.identity.name, &cx.around.identity.kind);
     let subject = RunSubject::new(worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
@@ -88,49 +87,50 @@ pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) ->
 
     let code = code::bring(cx, deployment, &job).await.map_err(PrepareError::Code)?;
     let report_state = job.report_state;
-    let mut env = job.env;
-    if let Some(directory) = code.as_ref().and_then(|code| code.importable.as_ref()) {
-        importable_from(&mut env, &cx.around.settings.worker_environment, directory);
-    }
     let spec = RunSpec {
         key: cx.offer.key,
         flow_run_name: cx.offer.flow_run.name.clone(),
         name: job.name,
         command: job.command,
-        env,
+        env: job.env,
+        configured_env: job.configured_env,
         worker_settings: cx.around.settings.base_environment.clone(),
         labels: job.labels,
         fields: job.fields,
-        code: code.map(|code| code.in_place),
+        block_texts,
+        code,
         report_state,
     };
     let plan = cx.around.plugin.prepare(&spec).await?;
     Ok(Prepared { plan, report_state, subject, submitted })
 }
 
-/// Adds a folder to the end of the run's `PYTHONPATH`.
-fn importable_from(env: &mut BTreeMap<String, String>, inherited: &BTreeMap<String, String>, directory: &Utf8Path) {
-    const VARIABLE: &str = "PYTHONPATH";
-    let before = env.get(VARIABLE).or_else(|| inherited.get(VARIABLE)).filter(|path| !path.is_empty());
-    let path = before.map_or_else(|| directory.to_string(), |before| format!("{before}:{directory}"));
-    env.insert(VARIABLE.to_owned(), path);
-}
-
-async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow) -> Result<PreparedJob, PrepareError> {
+/// The job configuration, and the texts of the blocks that went into it.
+async fn configure(
+    cx: &RunContext,
+    deployment: Option<&Deployment>,
+    flow: &Flow,
+) -> Result<(PreparedJob, BTreeSet<String>), PrepareError> {
     let nothing = Map::new();
     let template = Value::Object(cx.offer.pool.base_job_template.clone());
     let of_deployment = deployment.and_then(|deployment| deployment.job_variables.as_ref()).unwrap_or(&nothing);
     let of_run = cx.offer.flow_run.job_variables.as_ref().unwrap_or(&nothing);
-    let mut draft = resolve(&template, of_deployment, of_run, &cx.around.settings.worker_environment)?;
+    let own_variables = cx.around.plugin.own_variables();
+    let worker_env = &cx.around.settings.worker_environment;
+    let mut draft = resolve(&template, of_deployment, of_run, own_variables, worker_env)?;
+    let mut block_texts = BTreeSet::new();
     while let Some(reference) = draft.pending().first().cloned() {
         let data = fetch(cx, &reference).await?;
+        if let (Reference::Block { .. } | Reference::BlockById(_), Some(block)) = (&reference, &data) {
+            collect_texts(block, &mut block_texts);
+        }
         draft.provide(&reference, data)?;
     }
     let flow_json = as_json(flow);
     let run_json = as_json(&cx.offer.flow_run);
     let context = PreparationContext {
         base_environment: &cx.around.settings.base_environment,
-        worker_env: &cx.around.settings.worker_environment,
+        worker_env,
         client_version: CLIENT_VERSION,
         worker_name: &cx.around.identity.name,
         worker_id: cx.around.identity.id.get().copied(),
@@ -143,7 +143,17 @@ async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow
             updated: deployment.updated,
         }),
     };
-    Ok(draft.finish()?.prepare_for_flow_run(&context)?)
+    Ok((draft.finish()?.prepare_for_flow_run(&context)?, block_texts))
+}
+
+/// Every text in a block. Which of its fields are secret the API does not say with its data, so all count.
+fn collect_texts(block: &Value, into: &mut BTreeSet<String>) {
+    match block {
+        Value::String(text) if !text.is_empty() => drop(into.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, into)),
+        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, into)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn as_json(object: &impl serde::Serialize) -> Value {

@@ -8,7 +8,7 @@ use infra_contract::{CancelsRunning, FlowHooks};
 use serde::{Deserialize, Serialize};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::exit_codes::{self, ExitLogLevel};
-use worker_core::handle::Handle;
+use worker_core::handle::{Handle, PluginKind};
 use worker_core::machine::{CrashCause, Outcome};
 
 use super::asking::{ask, history, read_back};
@@ -44,7 +44,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
         }
         Outcome::Completed => propose(cx, &proposal::completed(cx.offer.key)).await,
         Outcome::Failed(report) => {
-            let message = exit_message(report);
+            let message = exit_message(&cx.around.plugin.kind(), report);
             cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
             propose(cx, &proposal::failed(cx.offer.key, message)).await;
         }
@@ -59,7 +59,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
 }
 
 async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>, told: Option<&Told>) {
-    let message = crash_message(cause);
+    let message = crash_message(&cx.around.plugin.kind(), cause);
     let name = &cx.offer.flow_run.name;
     if let CrashCause::Submit(why) = cause {
         cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
@@ -144,14 +144,14 @@ async fn finish_overlooked_cancellation(cx: &RunContext, handle: Option<&Handle>
 }
 
 /// The text on a run that failed by its infrastructure: for the flow's author.
-pub(super) fn crash_message(cause: &CrashCause) -> String {
+pub(super) fn crash_message(kind: &PluginKind, cause: &CrashCause) -> String {
     match cause {
         CrashCause::Submit(why) => format!("Failed to submit flow run to infrastructure: {why}"),
-        CrashCause::Exited(report) => exit_message(report),
+        CrashCause::Exited(report) => exit_message(kind, report),
         CrashCause::Gone => "Flow run infrastructure disappeared, and how it ended is not known.".to_owned(),
         CrashCause::WorkerStopped(report) => {
             // What it last wrote says nothing about why it was stopped.
-            let how = |report: &ExitReport| format!(" {}", exit_message(&ExitReport::bare(report.exit)));
+            let how = |report: &ExitReport| format!(" {}", exit_message(kind, &ExitReport::bare(report.exit)));
             let ended = report.as_ref().map_or_else(String::new, how);
             format!("The worker that executed this flow run was stopped and ended it.{ended}")
         }
@@ -163,10 +163,13 @@ pub(super) fn crash_message(cause: &CrashCause) -> String {
     }
 }
 
-fn exit_message(report: &ExitReport) -> String {
+/// Prefect's process worker has words of its own.
+fn exit_message(kind: &PluginKind, report: &ExitReport) -> String {
     let ended = match report.exit {
-        Exit::Code(_) | Exit::Signal(_) => exit_codes::process_message(report.exit.status_code().into()),
-        Exit::OutOfMemory | Exit::Evicted | Exit::NodeLost | Exit::Vanished => {
+        Exit::Code(_) | Exit::Signal(_) if kind.as_str() == "process" => {
+            exit_codes::process_message(report.exit.status_code().into())
+        }
+        Exit::Code(_) | Exit::Signal(_) | Exit::OutOfMemory | Exit::Evicted | Exit::NodeLost | Exit::Vanished => {
             exit_codes::infrastructure_message(report.exit.status_code().into())
         }
     };
@@ -241,19 +244,22 @@ mod tests {
 
     #[test]
     fn what_is_written_on_a_crashed_run() {
+        let process = PluginKind::new("process");
         let exited = |exit| CrashCause::Exited(ExitReport::bare(exit));
-        insta::assert_snapshot!(crash_message(&exited(Exit::Code(3))), @"Process exited with status code: 3. Process exited with an unexpected status code.");
+        insta::assert_snapshot!(crash_message(&process, &exited(Exit::Code(3))), @"Process exited with status code: 3. Process exited with an unexpected status code.");
         assert!(
-            crash_message(&exited(Exit::Signal(9)))
+            crash_message(&process, &exited(Exit::Signal(9)))
                 .starts_with("Process exited with status code: -9. Process exited due to a SIGKILL signal.")
         );
-        insta::assert_snapshot!(crash_message(&CrashCause::Submit("no such image".to_owned())), @"Failed to submit flow run to infrastructure: no such image");
+        insta::assert_snapshot!(crash_message(&process, &CrashCause::Submit("no such image".to_owned())), @"Failed to submit flow run to infrastructure: no such image");
         assert!(
-            crash_message(&CrashCause::WorkerStopped(Some(ExitReport::bare(Exit::Signal(15)))))
+            crash_message(&process, &CrashCause::WorkerStopped(Some(ExitReport::bare(Exit::Signal(15)))))
                 .starts_with("The worker that executed this flow run was stopped and ended it. Process exited")
         );
+        let docker = PluginKind::new("docker");
+        insta::assert_snapshot!(crash_message(&docker, &exited(Exit::Code(3))), @"Flow run infrastructure exited with non-zero status code 3. Process exited with an unexpected status code.");
         let detailed =
             ExitReport { detail: Some("the interpreter has no Prefect".to_owned()), ..ExitReport::bare(Exit::Code(1)) };
-        assert!(crash_message(&CrashCause::Exited(detailed)).ends_with("\nthe interpreter has no Prefect"));
+        assert!(crash_message(&process, &CrashCause::Exited(detailed)).ends_with("\nthe interpreter has no Prefect"));
     }
 }

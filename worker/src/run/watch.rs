@@ -9,12 +9,13 @@ use worker_core::machine::Input;
 
 use super::context::RunContext;
 use super::launch::for_people;
+use super::report::Told;
 
 const WATCH_AGAIN: Duration = Duration::from_secs(2);
 
 /// Watches, forwards output to the worker's own, and answers with the end. A broken watch proves nothing: it is begun
 /// again, and only what the source itself says counts.
-pub(super) async fn watch(cx: &RunContext, handle: &Handle) -> Input {
+pub(super) async fn watch(cx: &RunContext, handle: &Handle, told: Option<&Told>) -> Input {
     loop {
         match cx.around.plugin.watch(handle).await {
             Ok(mut events) => {
@@ -22,6 +23,12 @@ pub(super) async fn watch(cx: &RunContext, handle: &Handle) -> Input {
                     match event {
                         Ok(InfraEvent::Started) => tracing::debug!("the infrastructure runs"),
                         Ok(InfraEvent::Output { stream, text }) => cx.around.output.write(stream, text).await,
+                        Ok(InfraEvent::LogLine { text, written }) => cx.log().output(text, written),
+                        Ok(InfraEvent::Occurred(occurrence)) => {
+                            if let Some(told) = told {
+                                cx.around.api.emit(told.subject.occurred(occurrence));
+                            }
+                        }
                         Ok(InfraEvent::Warning(text)) => cx.log().warn(text),
                         Ok(InfraEvent::Exited(report)) => return Input::Exited(report),
                         Err(error) => tracing::warn!("the watch broke and is begun again: {}", for_people(&error)),

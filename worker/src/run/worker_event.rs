@@ -8,6 +8,7 @@ use central_api_wire::event::{Event, Resource};
 use central_api_wire::flow_run::{Flow, FlowRun};
 use central_api_wire::work_pool::WorkPool;
 use code_storage::plan::StepRecord;
+use infra_contract::Occurrence;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -134,6 +135,27 @@ impl RunSubject {
         }
         let event = event("prefect.worker.executed-flow-run", self.resource.clone(), related, submitted);
         Event { id: key.derived("executed"), ..event }
+    }
+
+    /// What a plugin tells of the infrastructure: the worker that watches it is the last of what it relates to.
+    pub(super) fn occurred(&self, occurrence: Occurrence) -> Event {
+        let mut worker = self.resource.clone();
+        worker.insert("prefect.resource.role".to_owned(), "worker".to_owned());
+        let related = self.related.iter().cloned().chain([worker]).collect();
+        Event {
+            occurred: occurrence.occurred,
+            event: occurrence.event,
+            resource: occurrence.resource,
+            related,
+            payload: Map::new(),
+            id: occurrence.id,
+            follows: occurrence.follows,
+        }
+    }
+
+    /// An event of this worker about infrastructure that could not be made.
+    pub(super) fn failed_launch(&self, name: &str) -> Event {
+        event(name, self.resource.clone(), self.related.clone(), None)
     }
 
     /// `prefect.runner.cancelled-flow-run`, under the resource that Prefect's process worker uses for it.

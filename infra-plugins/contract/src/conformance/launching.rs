@@ -3,7 +3,7 @@
 use worker_core::exit::Exit;
 
 use super::{Behaviour, Fixture, Launched};
-use crate::Found;
+use crate::{Found, Unheard};
 
 /// The daemon stores handles of several plugins side by side, and gives each back to the plugin of its kind.
 pub async fn the_kind_is_the_handles_kind_and_the_template_has_both_parts(fixture: &dyn Fixture) {
@@ -42,10 +42,10 @@ pub async fn exit_seven_is_reported(fixture: &dyn Fixture) {
 pub async fn launching_twice_with_one_key_is_one_infrastructure(fixture: &dyn Fixture) {
     let plugin = fixture.plugin();
     let plan = plugin.prepare(&fixture.spec(Behaviour::UntilStopped)).await.expect("prepares");
-    let (first, second) = tokio::join!(plugin.launch(&plan), plugin.launch(&plan));
+    let (first, second) = tokio::join!(plugin.launch(&plan, &Unheard), plugin.launch(&plan, &Unheard));
     let first = first.expect("launches");
     assert_eq!(first.infra_id, second.expect("is found").infra_id);
-    let third = plugin.launch(&plan).await.expect("is found");
+    let third = plugin.launch(&plan, &Unheard).await.expect("is found");
     assert_eq!(first.infra_id, third.infra_id);
     let owned = plugin.owned().await.expect("answers");
     assert_eq!(owned.iter().filter(|handle| handle.key == plan.key).count(), 1);

@@ -20,7 +20,7 @@ use worker_core::handle::Handle;
 use worker_core::machine::KillIntent;
 use worker_core::spec::RunSpec;
 
-use crate::{EventStream, Found, InfraEvent, InfraPlugin, LogStream};
+use crate::{EventStream, Found, InfraEvent, InfraPlugin, LogStream, Unheard};
 
 pub use ending::*;
 pub use following::*;
@@ -152,7 +152,7 @@ impl Launched {
     async fn new(fixture: &dyn Fixture, behaviour: Behaviour) -> Self {
         let plugin = fixture.plugin();
         let plan = plugin.prepare(&fixture.spec(behaviour)).await.expect("prepares");
-        let handle = plugin.launch(&plan).await.expect("launches");
+        let handle = plugin.launch(&plan, &Unheard).await.expect("launches");
         Self { plugin, handle }
     }
 
@@ -165,7 +165,11 @@ impl Launched {
             match events.next().await.expect("goes on").expect("is watched") {
                 InfraEvent::Output { stream: LogStream::Stdout, text } => seen.push_str(&text),
                 InfraEvent::Exited(report) => unreachable_end(&report),
-                InfraEvent::Started | InfraEvent::Output { .. } | InfraEvent::Warning(_) => {}
+                InfraEvent::Started
+                | InfraEvent::Output { .. }
+                | InfraEvent::LogLine { .. }
+                | InfraEvent::Occurred(_)
+                | InfraEvent::Warning(_) => {}
             }
         }
         launched
@@ -182,7 +186,11 @@ impl Launched {
         while let Some(event) = events.next().await {
             match event.expect("is watched") {
                 InfraEvent::Output { stream: LogStream::Stdout, text } => output.push_str(&text),
-                InfraEvent::Started | InfraEvent::Output { .. } | InfraEvent::Warning(_) => {}
+                InfraEvent::Started
+                | InfraEvent::Output { .. }
+                | InfraEvent::LogLine { .. }
+                | InfraEvent::Occurred(_)
+                | InfraEvent::Warning(_) => {}
                 InfraEvent::Exited(report) => {
                     assert!(events.next().await.is_none(), "the stream went on after the end");
                     return (output, report);

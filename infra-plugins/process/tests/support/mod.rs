@@ -1,13 +1,13 @@
 //! A plugin in a directory of its own, and runs for it.
 #![allow(dead_code, clippy::allow_attributes, reason = "every test crate uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
-use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner};
+use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner, Unheard};
 use infra_process::{ProcessPlugin, ProcessSettings, SupervisorProgram};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
@@ -108,7 +108,7 @@ impl Bench {
 
     pub(crate) async fn launch(&self, spec: &RunSpec) -> Result<Handle, InfraError> {
         let plan = self.plugin.prepare(spec).await?;
-        self.plugin.launch(&plan).await
+        self.plugin.launch(&plan, &Unheard).await
     }
 
     pub(crate) async fn watch(&self, handle: &Handle) -> Watched {
@@ -161,7 +161,11 @@ impl Watched {
         match self.events.next().await.expect("goes on").expect("is watched") {
             InfraEvent::Output { stream: LogStream::Stdout, text } => self.output.push_str(&text),
             InfraEvent::Exited(report) => return Some(report),
-            InfraEvent::Started | InfraEvent::Output { .. } | InfraEvent::Warning(_) => {}
+            InfraEvent::Started
+            | InfraEvent::Output { .. }
+            | InfraEvent::LogLine { .. }
+            | InfraEvent::Occurred(_)
+            | InfraEvent::Warning(_) => {}
         }
         None
     }
@@ -175,9 +179,11 @@ pub(crate) fn engine_run() -> RunSpec {
         name: "pretty-heron".to_owned(),
         command: None,
         env: BTreeMap::new(),
+        configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields: Map::new(),
+        block_texts: BTreeSet::new(),
         code: None,
         report_state: ReportState::Engine,
     }

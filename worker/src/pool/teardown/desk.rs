@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use central_api_client::Client;
-use infra_contract::{ErrorClass, InfraPlugin};
+use infra_contract::{ErrorClass, InfraPlugin, Named};
 use tokio::time::timeout;
 use worker_core::handle::Handle;
-use worker_core::ids::RunId;
+use worker_core::ids::{InfraId, RunId};
 use worker_core::machine::{Input, KillIntent, StopReason};
 
 use super::judgement::{self, Conclusion, Reason, Task};
@@ -68,18 +68,20 @@ impl TeardownDesk {
 
     /// Stops infrastructure that no live run stands for.
     async fn look_for(&self, run: RunId, infrastructure: &str) -> Conclusion {
-        let owned = match timeout(LONGEST_QUESTION, self.plugin.owned()).await {
-            Ok(Ok(owned)) => owned,
+        let id = InfraId(infrastructure.to_owned());
+        let found = match timeout(LONGEST_QUESTION, self.plugin.named(&id)).await {
+            Ok(Ok(found)) => found,
             Ok(Err(error)) => {
-                tracing::warn!(%run, "cannot list what runs here: {}", ErrorChain(&error));
+                tracing::warn!(%run, "cannot look for {infrastructure}: {}", ErrorChain(&error));
                 return Conclusion::Release(Reason::HandlerFailed);
             }
             Err(_) => return Conclusion::Release(Reason::HandlerFailed),
         };
-        match owned.iter().find(|handle| handle.key.run == run && handle.infra_id.0 == infrastructure) {
-            Some(handle) => self.kill(handle).await,
-            None if self.was_started_here(run, infrastructure) => Conclusion::Ack,
-            None => Conclusion::Release(Reason::InfrastructureNotAvailable),
+        match found {
+            Named::Found(handle) if handle.key.run == run => self.kill(&handle).await,
+            Named::Gone => Conclusion::Ack,
+            Named::Found(_) | Named::Elsewhere if self.was_started_here(run, infrastructure) => Conclusion::Ack,
+            Named::Found(_) | Named::Elsewhere => Conclusion::Release(Reason::InfrastructureNotAvailable),
         }
     }
 

@@ -27,14 +27,19 @@ const SHORTEST_SOUGHT: usize = 6;
 const SHORTEST_LINE: usize = 16;
 
 /// A variable's value as it may be shown.
-pub(crate) fn shown<'v>(name: &str, value: &'v str) -> &'v str {
+pub fn shown<'v>(name: &str, value: &'v str) -> &'v str {
     if is_secret(name, value) { MASK } else { value }
 }
 
 /// A text of the run without the values of its secret variables, plain or in base64.
-pub(crate) fn without_secrets(text: &str, environment: &BTreeMap<String, String>) -> String {
-    let secrets = environment.iter().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value.as_str());
-    let mut sought: Vec<String> = secrets.flat_map(forms).filter(|form| form.len() >= SHORTEST_SOUGHT).collect();
+pub fn without_secrets(text: &str, environment: &BTreeMap<String, String>) -> String {
+    without(text, environment.iter().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value.as_str()))
+}
+
+/// A text without these secrets, plain or in base64.
+pub fn without<'s>(text: &str, secrets: impl IntoIterator<Item = &'s str>) -> String {
+    let mut sought: Vec<String> =
+        secrets.into_iter().flat_map(forms).filter(|form| form.len() >= SHORTEST_SOUGHT).collect();
     // The longest first: what is a part of another must not break it into pieces that are no longer found.
     sought.sort_by_key(|form| std::cmp::Reverse(form.len()));
     sought.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), MASK))
@@ -63,7 +68,8 @@ fn base64_forms(secret: &str) -> Vec<String> {
     alphabets.into_iter().flat_map(|alphabet| (0..3).filter_map(move |before| placed(alphabet, before))).collect()
 }
 
-fn is_secret(name: &str, value: &str) -> bool {
+/// Whether a variable's value is a secret.
+pub fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_NAMES.contains(&name.as_str())
         || SECRET_WORDS.iter().any(|word| name.contains(word))
