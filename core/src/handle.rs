@@ -46,6 +46,9 @@ pub struct Handle {
     /// Who reports the run's states: told by the infrastructure itself where nobody remembers having launched it.
     #[serde(default)]
     pub report_state: ReportState,
+    /// Whether something inside it ends the run when it is cancelled, as Prefect's `flow-run execute` does.
+    #[serde(default)]
+    pub cancels_itself: bool,
     /// The plugin's own data. No secrets.
     pub detail: serde_json::Value,
 }

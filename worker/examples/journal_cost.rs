@@ -59,6 +59,7 @@ async fn measure(folder: &Utf8Path) -> Result<(), Box<dyn std::error::Error>> {
 async fn one_run(journal: &DiskJournal) -> Result<Duration, journal::JournalError> {
     let key = LaunchKey { run: RunId(Uuid::new_v4()), claim: TransitionId(Uuid::new_v4()) };
     let handle = Handle {
+        cancels_itself: false,
         kind: PluginKind::new("process"),
         version: 2,
         key,

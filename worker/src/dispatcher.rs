@@ -70,7 +70,7 @@ impl Dispatcher {
             return Dispatched::Held;
         }
         let key = LaunchKey { run: id, claim: TransitionId(Uuid::new_v4()) };
-        let glance = Glance::new(key, &flow_run.name, &pool.name, false);
+        let glance = Glance::new(key, &flow_run.name, &pool.name, self.around.plugin.capabilities(), false);
         let (slot, inbox) = match self.live.reserve(self.pool, self.most(), glance.clone()) {
             Ok(reserved) => reserved,
             Err(NoSlot::AlreadyLive) => {
@@ -100,7 +100,7 @@ impl Dispatcher {
     pub fn resume(&self, record: Record) -> bool {
         let Record { run, facts, timeline, .. } = record;
         let key = run.key;
-        let glance = Glance::new(key, &facts.name, &facts.pool, true);
+        let glance = Glance::new(key, &facts.name, &facts.pool, self.around.plugin.capabilities(), true);
         let Ok((slot, inbox)) = self.live.reserve(self.pool, None, glance.clone()) else { return false };
         self.around.timelines.resume(key.run, &facts.name, &facts.pool, &timeline);
         let offer = Offer {

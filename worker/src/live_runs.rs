@@ -153,6 +153,11 @@ impl LiveRuns {
         table.pools.iter().flat_map(of_pool).collect()
     }
 
+    /// A live run of a pool, as it is now.
+    pub fn seen(&self, pool: PoolIndex, run: RunId) -> Option<Seen> {
+        self.table().pools.get(&pool)?.get(&run).map(|live| live.glance.seen())
+    }
+
     /// The live runs of a pool.
     pub fn ids(&self, pool: PoolIndex) -> Vec<RunId> {
         self.table().pools.get(&pool).map(|runs| runs.keys().copied().collect()).unwrap_or_default()
@@ -175,6 +180,13 @@ impl LiveRuns {
             self.table().pools.iter().flat_map(|(pool, runs)| runs.keys().map(|run| (*pool, *run))).collect();
         for (pool, run) in everyone {
             self.tell(pool, run, input.clone());
+        }
+    }
+
+    /// Tells each run something of its own.
+    pub fn tell_each(&self, input: impl Fn(&Seen) -> Input) {
+        for sighting in self.sightings() {
+            self.tell(sighting.pool, sighting.seen.key.run, input(&sighting.seen));
         }
     }
 
@@ -213,13 +225,22 @@ mod tests {
     use worker_core::ids::TransitionId;
     use worker_core::machine::StopReason;
 
+    use infra_contract::{CancelsRunning, Capabilities};
+
     use super::*;
 
     const POOL: PoolIndex = PoolIndex(0);
 
     fn run(n: u128) -> Glance {
         let key = LaunchKey { run: RunId(Uuid::from_u128(n)), claim: TransitionId(Uuid::nil()) };
-        Glance::new(key, "name", "pool", false)
+        {
+            let capabilities = Capabilities {
+                cancels_running: CancelsRunning::Worker,
+                handles_cleanup_messages: true,
+                outlives_worker: false,
+            };
+            Glance::new(key, "name", "pool", capabilities, false)
+        }
     }
 
     #[test]

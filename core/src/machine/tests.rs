@@ -12,6 +12,7 @@ fn key() -> LaunchKey {
 
 fn handle() -> Handle {
     Handle {
+        cancels_itself: false,
         kind: PluginKind::new("scripted"),
         version: 1,
         key: key(),

@@ -43,6 +43,8 @@ pub struct Capabilities {
     pub cancels_running: CancelsRunning,
     /// The server may hand over clean-up messages for this kind on the worker channel.
     pub handles_cleanup_messages: bool,
+    /// Its infrastructure goes on whatever becomes of the worker and of what the worker runs in.
+    pub outlives_worker: bool,
 }
 
 /// Who ends a run of this kind that is cancelled while its engine runs.

@@ -49,6 +49,7 @@ impl Container {
             key: self.marks.key,
             infra_id: InfraId(format!("{}:{}", endpoint.base_url(), self.id)),
             report_state: self.marks.report_state,
+            cancels_itself: self.marks.cancels_itself,
             detail: serde_json::to_value(self).map_err(DockerError::Unreadable)?,
         })
     }

@@ -17,6 +17,7 @@ pub(crate) const LAUNCH_KEY: &str = "io.prefect.worker.launch-key";
 /// Flow run, as Prefect's worker labels it.
 const FLOW_RUN_ID: &str = "io.prefect.flow-run-id";
 const REPORT_STATE: &str = "io.prefect.worker.report-state";
+const CANCELS_ITSELF: &str = "io.prefect.worker.cancels-itself";
 const OUTPUT: &str = "io.prefect.worker.output";
 const CLEANUP: &str = "io.prefect.worker.cleanup";
 const HAS_SECRETS: &str = "io.prefect.worker.secrets";
@@ -26,6 +27,8 @@ const HAS_SECRETS: &str = "io.prefect.worker.secrets";
 pub(crate) struct Marks {
     pub(crate) key: LaunchKey,
     pub(crate) report_state: ReportState,
+    /// Whether Prefect's own supervisor runs in it.
+    pub(crate) cancels_itself: bool,
     /// Whether its output goes to the worker's own.
     pub(crate) stream_output: bool,
     /// Whether its output goes to the run's log.
@@ -57,6 +60,7 @@ impl Marks {
             (OWNER.to_owned(), owner.to_owned()),
             (LAUNCH_KEY.to_owned(), key_value(&self.key)),
             (REPORT_STATE.to_owned(), report_state.to_owned()),
+            (CANCELS_ITSELF.to_owned(), self.cancels_itself.to_string()),
             (OUTPUT.to_owned(), output.to_owned()),
             (CLEANUP.to_owned(), cleanup),
             (HAS_SECRETS.to_owned(), self.has_secrets.to_string()),
@@ -69,6 +73,7 @@ impl Marks {
         Some(Self {
             key: read_key(labels.get(LAUNCH_KEY)?)?,
             report_state: if text(REPORT_STATE) == "worker" { ReportState::Worker } else { ReportState::Engine },
+            cancels_itself: text(CANCELS_ITSELF) == "true",
             stream_output: text(OUTPUT).split(',').any(|word| word == "console"),
             ship_output: text(OUTPUT).split(',').any(|word| word == "run-log"),
             cleanup: read_cleanup(text(CLEANUP)),
@@ -82,6 +87,7 @@ impl Marks {
         Some(Self {
             key: LaunchKey { run, claim: TransitionId(Uuid::nil()) },
             report_state: ReportState::Engine,
+            cancels_itself: false,
             stream_output: false,
             ship_output: false,
             cleanup: Cleanup::Keep,
@@ -121,7 +127,16 @@ mod tests {
         for cleanup in [Cleanup::Keep, Cleanup::Remove, Cleanup::After(Duration::from_hours(1))] {
             for (stream_output, ship_output) in [(true, true), (true, false), (false, true), (false, false)] {
                 let report_state = if stream_output { ReportState::Worker } else { ReportState::Engine };
-                let marks = Marks { key, report_state, stream_output, ship_output, cleanup, has_secrets: ship_output };
+                let cancels_itself = stream_output != ship_output;
+                let marks = Marks {
+                    key,
+                    report_state,
+                    cancels_itself,
+                    stream_output,
+                    ship_output,
+                    cleanup,
+                    has_secrets: ship_output,
+                };
                 let labels = marks.labels("me");
                 assert_eq!(Marks::of(&labels), Some(marks));
                 assert_eq!(labels[OWNER], "me");

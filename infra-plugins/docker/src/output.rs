@@ -121,7 +121,8 @@ mod tests {
         let key = LaunchKey { run: RunId(Uuid::nil()), claim: TransitionId(Uuid::nil()) };
         let cleanup = Cleanup::After(Duration::from_secs(1));
         let report_state = ReportState::Engine;
-        let marks = Marks { key, report_state, stream_output, ship_output, cleanup, has_secrets: false };
+        let marks =
+            Marks { key, report_state, cancels_itself: true, stream_output, ship_output, cleanup, has_secrets: false };
         OutputReader::new(&marks, read_until.map(|time| time.parse().unwrap()))
     }
 

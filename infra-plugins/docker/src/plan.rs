@@ -24,6 +24,10 @@ use crate::volumes;
 
 /// The command where none is configured. Prefect's Docker worker has the same.
 const DEFAULT_COMMAND: &str = "prefect flow-run execute";
+/// The command for code that is in place: the default one would pull it again.
+const COMMAND_FOR_CODE: &str = "python -m prefect.engine";
+/// What Prefect's own supervisor, which ends a flow that is cancelled, is called by.
+const SUPERVISOR: &str = "flow-run execute";
 /// The variable by which the engine in the container finds its flow without pulling anything.
 const FLOW_ENTRYPOINT: &str = "PREFECT__FLOW_ENTRYPOINT";
 /// Shorter texts of a block occur elsewhere by chance.
@@ -79,15 +83,17 @@ pub(crate) fn make(
     let secrets = secret_values(settings.secrets, &fields, spec, &environment)?;
     let api_url = environment.get(API_URL).cloned();
     let plain = environment.into_iter().filter(|(name, _)| !secrets.variables.contains_key(name));
+    let default = if code.is_some() { COMMAND_FOR_CODE } else { DEFAULT_COMMAND };
+    let command = spec.command.as_deref().unwrap_or(default);
     let marks = Marks {
         key: spec.key,
         report_state: spec.report_state,
+        cancels_itself: command.contains(SUPERVISOR),
         stream_output: fields.stream_output,
         ship_output: fields.ship_output,
         cleanup: cleanup(settings.cleanup, &fields),
         has_secrets: !secrets.variables.is_empty(),
     };
-    let command = spec.command.as_deref().unwrap_or(DEFAULT_COMMAND);
     let mut body = ContainerCreateBody {
         attach_stdout: Some(true),
         attach_stderr: Some(true),

@@ -173,7 +173,11 @@ impl InfraPlugin for DockerPlugin {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cancels_running: CancelsRunning::Infrastructure, handles_cleanup_messages: true }
+        Capabilities {
+            cancels_running: CancelsRunning::Infrastructure,
+            handles_cleanup_messages: true,
+            outlives_worker: true,
+        }
     }
 
     fn base_job_template(&self) -> &JobTemplate {

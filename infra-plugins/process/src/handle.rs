@@ -55,6 +55,7 @@ impl HandleDetail {
     /// The infrastructure id is the pid of the command itself, in decimal.
     pub(crate) fn into_handle(self, key: LaunchKey, report_state: ReportState) -> Result<Handle, InfraError> {
         Ok(Handle {
+            cancels_itself: false,
             kind: PluginKind::new(KIND),
             version: VERSION,
             key,

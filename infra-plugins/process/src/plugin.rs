@@ -176,7 +176,7 @@ impl InfraPlugin for ProcessPlugin {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: true }
+        Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: true, outlives_worker: false }
     }
 
     fn base_job_template(&self) -> &JobTemplate {

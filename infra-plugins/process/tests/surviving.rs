@@ -222,6 +222,7 @@ async fn a_handle_of_the_first_version_is_still_understood() {
         json!({ "process": process, "boot_id": boot_id.trim(), "temporary_directory": null })
     };
     let handle = |started: u64| Handle {
+        cancels_itself: false,
         report_state: ReportState::Engine,
         kind: bench.plugin.kind(),
         version: 1,

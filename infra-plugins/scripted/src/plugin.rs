@@ -34,7 +34,11 @@ pub struct ScriptedPlugin {
 impl ScriptedPlugin {
     /// A plugin whose infrastructure lives in `backend`, outlives the worker and is cancelled by the worker.
     pub fn new(backend: Backend) -> Self {
-        let capabilities = Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: false };
+        let capabilities = Capabilities {
+            cancels_running: CancelsRunning::Worker,
+            handles_cleanup_messages: false,
+            outlives_worker: false,
+        };
         Self { backend, capabilities, template: base_job_template() }
     }
 
@@ -46,6 +50,7 @@ impl ScriptedPlugin {
 
     fn handle(&self, key: LaunchKey) -> Handle {
         Handle {
+            cancels_itself: false,
             kind: self.kind(),
             version: HANDLE_VERSION,
             key,

@@ -23,6 +23,7 @@ mod bad_input;
 mod cancellation;
 mod cli;
 mod crash_proof;
+mod docker;
 mod faults;
 mod in_memory;
 mod lifecycle;

@@ -3,7 +3,7 @@
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
-use crate::{bad_input, cancellation, faults, lifecycle, polling, process, sdk, submission};
+use crate::{bad_input, cancellation, docker, faults, lifecycle, polling, process, sdk, submission};
 
 #[tokio::test]
 async fn polling_and_slots() {
@@ -104,4 +104,9 @@ async fn flows_without_their_worker() {
 #[tokio::test]
 async fn many_flows_at_once() {
     sdk::many_flows_at_once(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn flows_in_containers() {
+    docker::flows_in_containers(&PrefectServer::start().await).await;
 }

@@ -45,12 +45,21 @@ mod tests {
     use uuid::Uuid;
     use worker_core::ids::{LaunchKey, RunId, TransitionId};
 
+    use infra_contract::{CancelsRunning, Capabilities};
+
     use super::*;
     use crate::live_runs::PoolIndex;
 
     fn glance() -> Glance {
         let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::nil()) };
-        Glance::new(key, "name", "pool", false)
+        {
+            let capabilities = Capabilities {
+                cancels_running: CancelsRunning::Worker,
+                handles_cleanup_messages: true,
+                outlives_worker: false,
+            };
+            Glance::new(key, "name", "pool", capabilities, false)
+        }
     }
 
     #[test]

@@ -51,9 +51,6 @@ pub struct Observer {
 impl Observer {
     /// Observes until told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        if !self.policy.observes() {
-            return;
-        }
         let prompts = Prompts::default();
         tokio::select! {
             () = self.keep_listening(&prompts, &stop) => {}
@@ -108,7 +105,8 @@ impl Observer {
 
     /// Tells a run, as the API has it now, to stop if that is for us to do.
     pub(super) fn react(&self, current: &FlowRun) {
-        if self.policy.reaction(current) == Reaction::Stop {
+        let Some(seen) = self.live.seen(self.pool, current.id) else { return };
+        if self.policy.reaction(current, seen.cancels_itself()) == Reaction::Stop {
             self.live.tell(self.pool, current.id, Input::Stop(StopReason::Cancelled));
         }
     }

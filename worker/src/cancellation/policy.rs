@@ -24,20 +24,19 @@ pub enum Reaction {
 }
 
 impl CancellationPolicy {
-    /// Whether there is anything to observe.
-    pub const fn observes(self) -> bool {
+    /// Whether runs are cancelled by nobody else, so that they cannot go on unobserved.
+    pub const fn must_observe(self) -> bool {
         matches!(self.cancels_running, CancelsRunning::Worker) || self.enabled
     }
 
     /// Decides by the run as it is now: what was heard may be old, and a run that has been resumed since must live.
-    pub fn reaction(self, run: &FlowRun) -> Reaction {
+    /// `cancels_itself` says whether there is a supervisor inside its infrastructure: a command that knows nothing of Prefect
+    /// has none.
+    pub fn reaction(self, run: &FlowRun, cancels_itself: bool) -> Reaction {
         let is_cancelled = matches!(run.state_type, Some(StateType::Cancelling | StateType::Cancelled));
-        if !is_cancelled || !self.observes() {
-            return Reaction::Leave;
-        }
-        // Once it has started, the supervisor inside the infrastructure ends it and runs its hooks.
-        let supervised = self.cancels_running == CancelsRunning::Infrastructure && run.start_time.is_some();
-        if supervised { Reaction::Leave } else { Reaction::Stop }
+        // Once it has started, the supervisor ends it and runs its hooks.
+        let is_ours = !cancels_itself || (self.enabled && run.start_time.is_none());
+        if is_cancelled && is_ours { Reaction::Stop } else { Reaction::Leave }
     }
 }
 
@@ -63,23 +62,31 @@ mod tests {
     #[test]
     fn c117_cancellation_by_the_worker_is_off_by_default_where_the_infrastructure_has_a_supervisor() {
         let policy = CancellationPolicy { enabled: false, ..CONTAINER };
-        assert!(!policy.observes());
-        assert_eq!(policy.reaction(&run("CANCELLING", false)), Reaction::Leave);
-        assert!(PROCESS.observes(), "the process kind has no supervisor");
+        assert!(!policy.must_observe());
+        assert_eq!(policy.reaction(&run("CANCELLING", false), true), Reaction::Leave);
+        assert!(PROCESS.must_observe(), "the process kind has no supervisor");
+    }
+
+    #[test]
+    fn a_command_in_a_container_that_knows_nothing_of_prefect_is_cancelled_by_the_worker() {
+        let policy = CancellationPolicy { enabled: false, ..CONTAINER };
+        for started in [true, false] {
+            assert_eq!(policy.reaction(&run("CANCELLING", started), false), Reaction::Stop);
+        }
     }
 
     #[test]
     fn c119_a_run_that_has_started_is_left_to_its_supervisor() {
-        assert_eq!(CONTAINER.reaction(&run("CANCELLING", true)), Reaction::Leave);
-        assert_eq!(CONTAINER.reaction(&run("CANCELLING", false)), Reaction::Stop);
-        assert_eq!(PROCESS.reaction(&run("CANCELLING", true)), Reaction::Stop);
+        assert_eq!(CONTAINER.reaction(&run("CANCELLING", true), true), Reaction::Leave);
+        assert_eq!(CONTAINER.reaction(&run("CANCELLING", false), true), Reaction::Stop);
+        assert_eq!(PROCESS.reaction(&run("CANCELLING", true), false), Reaction::Stop);
     }
 
     #[test]
     fn old_news_is_left_alone() {
         for state in ["RUNNING", "SCHEDULED", "COMPLETED", "CRASHED"] {
-            assert_eq!(PROCESS.reaction(&run(state, true)), Reaction::Leave, "{state}");
+            assert_eq!(PROCESS.reaction(&run(state, true), false), Reaction::Leave, "{state}");
         }
-        assert_eq!(PROCESS.reaction(&run("CANCELLED", true)), Reaction::Stop, "its infrastructure still runs");
+        assert_eq!(PROCESS.reaction(&run("CANCELLED", true), false), Reaction::Stop, "its infrastructure still runs");
     }
 }

@@ -180,14 +180,15 @@ impl PoolWorker {
             CancelsRunning::Worker => self.cancellation.poll,
             CancelsRunning::Infrastructure => self.cancellation.supervised_poll,
         };
+        let policy = CancellationPolicy { cancels_running, enabled: self.cancellation.enabled };
         Observer {
             client: self.client.clone(),
             pool: self.dispatcher.pool,
             view: self.view.clone(),
             live: self.dispatcher.live.clone(),
-            policy: CancellationPolicy { cancels_running, enabled: self.cancellation.enabled },
+            policy,
             poll_interval,
-            crash_when_blind: self.cancellation.crash_when_blind,
+            crash_when_blind: self.cancellation.crash_when_blind && policy.must_observe(),
             listening: self.pulse("stream of cancellations", poll_interval),
             asking: self.pulse("questions for cancellations", poll_interval),
         }

@@ -127,7 +127,12 @@ impl Daemon {
             RunsAtStop::Wait => {
                 let limit = self.shutdown.borrow().drain_timeout;
                 tracing::info!("waiting up to {limit:?} for {count} runs to end");
-                live.tell_all(&Input::Withdraw);
+                // Asked to wait, we wait for all; for our own reasons, only for those that would end with us.
+                let left_alone = self.shutdown.borrow().runs == RunsAtStop::Auto;
+                live.tell_each(|run| {
+                    let goes_on = left_alone && run.capabilities.outlives_worker;
+                    if goes_on { Input::Detach } else { Input::Withdraw }
+                });
                 match self.until_over(limit, signals).await {
                     Waited::Over => Stopped::InOrder,
                     Waited::Signal(signal) => self.hurry(signal).await,

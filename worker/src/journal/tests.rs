@@ -24,6 +24,7 @@ fn key(number: u128) -> LaunchKey {
 
 fn record(number: u128) -> Record {
     let handle = Handle {
+        cancels_itself: false,
         kind: PluginKind::new("process"),
         version: 2,
         key: key(number),

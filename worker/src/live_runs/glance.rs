@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use infra_contract::{CancelsRunning, Capabilities};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use worker_core::ids::{InfraId, LaunchKey};
 use worker_core::machine::{Phase, Run};
+use worker_core::spec::ReportState;
 
 /// Where a run is, in the words that people are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,21 @@ pub struct Seen {
     pub infrastructure: Option<InfraId>,
     /// Whether an earlier process took it on.
     pub is_adopted: bool,
+    /// What its kind of infrastructure can do.
+    pub capabilities: Capabilities,
+    /// Who reports its states.
+    pub report_state: ReportState,
+    /// Whether a supervisor runs in its infrastructure, once that is known.
+    pub is_supervised: Option<bool>,
+}
+
+impl Seen {
+    /// Whether something inside its infrastructure ends it when it is cancelled, once it has started.
+    pub fn cancels_itself(&self) -> bool {
+        self.capabilities.cancels_running == CancelsRunning::Infrastructure
+            && self.report_state == ReportState::Engine
+            && self.is_supervised.unwrap_or(true)
+    }
 }
 
 /// Shared between a run's actor, which writes, and everybody else.
@@ -52,7 +69,7 @@ pub struct Glance(Arc<Mutex<Seen>>);
 
 impl Glance {
     /// A run that is about to be claimed, or was read back.
-    pub fn new(key: LaunchKey, name: &str, pool: &str, is_adopted: bool) -> Self {
+    pub fn new(key: LaunchKey, name: &str, pool: &str, capabilities: Capabilities, is_adopted: bool) -> Self {
         Self(Arc::new(Mutex::new(Seen {
             key,
             name: name.to_owned(),
@@ -61,6 +78,9 @@ impl Glance {
             since: Timestamp::now(),
             infrastructure: None,
             is_adopted,
+            capabilities,
+            report_state: ReportState::default(),
+            is_supervised: None,
         })))
     }
 
@@ -90,8 +110,10 @@ impl Glance {
             seen.stage = stage;
             seen.since = Timestamp::now();
         }
+        seen.report_state = run.report_state;
         if let Some(handle) = run.handle() {
             seen.infrastructure = Some(handle.infra_id.clone());
+            seen.is_supervised = Some(handle.cancels_itself);
         }
     }
 

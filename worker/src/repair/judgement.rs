@@ -13,6 +13,8 @@ const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 /// It does not report a crash and go on: infrastructure that is there this long after its run was crashed by somebody else
 /// will not end by itself.
 const OVERDUE_AFTER_A_CRASH: SignedDuration = SignedDuration::from_secs(60);
+/// What is inside the infrastructure of a cancelled run gets so long to end it and to run its hooks.
+const CANCELS_ITSELF: SignedDuration = SignedDuration::from_secs(60);
 /// A run that is not found this long after it was started was deleted.
 const MISSED: SignedDuration = SignedDuration::from_secs(10);
 
@@ -38,7 +40,9 @@ pub(super) fn of_live(seen: &Seen, known: Known<'_>, now: Timestamp) -> Option<I
     };
     match &run.state_type {
         Some(StateType::Cancelling | StateType::Cancelled) => {
-            may_be_stopped.then_some(Input::Stop(StopReason::Cancelled))
+            let since = run.state.as_ref().and_then(|state| state.timestamp).unwrap_or(now);
+            let is_left = seen.cancels_itself() && now.duration_since(since) < CANCELS_ITSELF;
+            (may_be_stopped && !is_left).then_some(Input::Stop(StopReason::Cancelled))
         }
         Some(StateType::Completed | StateType::Failed | StateType::Crashed) => {
             let ended = run.state.as_ref().and_then(|state| state.timestamp).unwrap_or(now);
@@ -88,9 +92,11 @@ pub(super) fn of_stray(known: Known<'_>, moved_on: bool) -> Stray {
 
 #[cfg(test)]
 mod tests {
+    use infra_contract::{CancelsRunning, Capabilities};
     use serde_json::json;
     use uuid::Uuid;
     use worker_core::ids::{LaunchKey, RunId, TransitionId};
+    use worker_core::spec::ReportState;
 
     use super::*;
 
@@ -105,7 +111,24 @@ mod tests {
     fn seen(stage: Stage, since: Timestamp) -> Seen {
         let key = LaunchKey { run: RunId(Uuid::nil()), claim: TransitionId(Uuid::nil()) };
         let (name, pool) = ("r".to_owned(), "p".to_owned());
-        Seen { key, name, pool, stage, since, infrastructure: None, is_adopted: false }
+        let capabilities = Capabilities {
+            cancels_running: CancelsRunning::Worker,
+            handles_cleanup_messages: true,
+            outlives_worker: false,
+        };
+        let report_state = ReportState::Engine;
+        Seen {
+            key,
+            name,
+            pool,
+            stage,
+            since,
+            infrastructure: None,
+            is_adopted: false,
+            capabilities,
+            report_state,
+            is_supervised: None,
+        }
     }
 
     fn run(state_type: &str, at: Timestamp) -> FlowRun {
@@ -125,6 +148,20 @@ mod tests {
             }
             assert_eq!(of_live(&seen(Stage::Stopping, ago(1)), Known::Run(&run(state, now())), now()), None);
         }
+    }
+
+    #[test]
+    fn what_cancels_itself_is_given_time_for_it() {
+        let mut container = seen(Stage::Running, ago(300));
+        container.capabilities.cancels_running = CancelsRunning::Infrastructure;
+        let told = |container: &Seen, since| of_live(container, Known::Run(&run("CANCELLING", ago(since))), now());
+        assert_eq!(told(&container, 59), None);
+        assert_eq!(told(&container, 60), Some(Input::Stop(StopReason::Cancelled)));
+        container.is_supervised = Some(false);
+        assert_eq!(told(&container, 1), Some(Input::Stop(StopReason::Cancelled)), "it is the engine itself");
+        container.is_supervised = Some(true);
+        container.report_state = ReportState::Worker;
+        assert_eq!(told(&container, 1), Some(Input::Stop(StopReason::Cancelled)), "nothing in it knows of Prefect");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) async fn bring(
     let pull = match code_storage::plan(&code_of(deployment, cx.around.plugin.takes_code(&job.fields))) {
         PullPlan::Native(pull) => pull,
         PullPlan::Engine { reason } => {
-            if !matches!(reason, EngineReason::LocalPath) {
+            if !matches!(reason, EngineReason::LocalPath | EngineReason::SeparateFileSystem) {
                 cx.log().info(format!("The flow's own process runs the pull steps: {reason}"));
             }
             return Ok(None);

@@ -82,10 +82,12 @@ fn is_about(live: &Seen, infrastructure: Option<&str>, run: &FlowRun) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use infra_contract::{CancelsRunning, Capabilities};
     use jiff::Timestamp;
     use serde_json::json;
     use uuid::Uuid;
     use worker_core::ids::{InfraId, LaunchKey, RunId, TransitionId};
+    use worker_core::spec::ReportState;
 
     use super::*;
     use crate::live_runs::Stage;
@@ -106,6 +108,13 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             infrastructure: infrastructure.map(|id| InfraId(id.to_owned())),
             is_adopted: false,
+            capabilities: Capabilities {
+                cancels_running: CancelsRunning::Worker,
+                handles_cleanup_messages: true,
+                outlives_worker: false,
+            },
+            report_state: ReportState::Engine,
+            is_supervised: None,
         }
     }
 

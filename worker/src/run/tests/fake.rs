@@ -15,7 +15,7 @@ use central_api_wire::flow_run::{Flow, FlowRun, LabelsUpdate};
 use central_api_wire::log::LogLine;
 use central_api_wire::state::{SetStateRequest, State};
 use central_api_wire::work_pool::WorkPool;
-use infra_contract::InfraPlugin;
+use infra_contract::{CancelsRunning, Capabilities, InfraPlugin};
 use infra_scripted::{Backend, ScriptedPlugin};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -336,5 +336,12 @@ pub(super) fn key() -> LaunchKey {
 }
 
 fn glance() -> Glance {
-    Glance::new(key(), "r", "p", false)
+    {
+        let capabilities = Capabilities {
+            cancels_running: CancelsRunning::Worker,
+            handles_cleanup_messages: true,
+            outlives_worker: false,
+        };
+        Glance::new(key(), "r", "p", capabilities, false)
+    }
 }
