@@ -34,6 +34,11 @@ impl OutputReader {
         self.stream_output || self.ship_output
     }
 
+    /// Goes on where it was, with a stream that is begun anew.
+    pub(crate) fn resume(&mut self) {
+        self.known_until = self.read_until;
+    }
+
     /// From when on the engine is asked for output, in seconds of the epoch.
     pub(crate) fn since(&self) -> i32 {
         self.known_until.and_then(|time| i32::try_from(time.as_second()).ok()).unwrap_or(0)

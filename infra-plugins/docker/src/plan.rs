@@ -111,6 +111,7 @@ pub(crate) fn make(
     warnings.extend(applied.ignored.iter().map(|key| {
         format!("`container_create_kwargs` cannot say `{key}`, which is a job variable of its own; it is ignored")
     }));
+    warnings.extend(restarts(&body));
     if let Some(code) = &code {
         mount(code, &mut body);
     } else if fields.mount_code {
@@ -255,6 +256,14 @@ fn mount(code: &MountedCode, body: &mut ContainerCreateBody) {
         ..Mount::default()
     });
     body.working_dir.get_or_insert_with(|| code.directory.clone());
+}
+
+/// An engine that starts containers anew executes a flow that has ended once more.
+fn restarts(body: &ContainerCreateBody) -> Option<String> {
+    let name = body.host_config.as_ref()?.restart_policy.as_ref()?.name?.to_string();
+    (!matches!(name.as_str(), "" | "no")).then(|| {
+        format!("`restart_policy` is `{name}`: the engine may execute the flow again without Prefect knowing of it")
+    })
 }
 
 /// Texts of blocks that the engine writes down because they are no variables.

@@ -231,7 +231,11 @@ impl InfraPlugin for DockerPlugin {
                     return Ok(None);
                 }
                 // One that a late word of an earlier process starts after all cannot be removed, and is seen in the next round.
-                Standing::Made(container) => drop(engine.remove(&container.id, Removal::Stopped).await?),
+                Standing::Made(container) => {
+                    if !engine.remove(&container.id, Removal::Stopped).await? {
+                        tokio::time::sleep(ASK_AGAIN).await;
+                    }
+                }
             }
         }
     }

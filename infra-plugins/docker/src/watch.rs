@@ -117,6 +117,8 @@ impl Watcher {
         if !reader.is_wanted() || !keeps_output(found) {
             return waiting.await;
         }
+        // A container that is started anew has written before.
+        reader.resume();
         let mut reading = Reading {
             events,
             pieces: self.engine.follow_logs(id, reader.since()).boxed(),
@@ -126,14 +128,19 @@ impl Watcher {
             container: &self.container,
             noted: Instant::now(),
         };
-        let ended = {
+        let (ended, was_cut_off) = {
             tokio::pin!(waiting);
             tokio::select! {
-                ended = &mut waiting => ended,
-                () = reading.go_on() => waiting.await,
+                ended = &mut waiting => (ended, false),
+                () = reading.go_on() => (waiting.await, true),
             }
         };
         if ended.is_ok() {
+            if was_cut_off {
+                // The engine follows no container that is about to be started anew.
+                reading.reader.resume();
+                reading.pieces = self.engine.follow_logs(id, reading.reader.since()).boxed();
+            }
             if timeout(LAST_OUTPUT, reading.go_on()).await.is_err() {
                 tracing::debug!("the last output of the container did not come");
             }

@@ -50,6 +50,16 @@ async fn c097_a_container_that_is_removed_by_itself_ends_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_container_that_the_engine_starts_anew_is_watched_to_its_last_end_and_read_once() {
+    let bench = Bench::new();
+    let script = "if [ -e /tmp/again ]; then echo second; exit 0; fi; touch /tmp/again; echo first; exit 7";
+    let policy = json!({"restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3}});
+    let seen = bench.run(&with_fields(script_run(script), json!({"container_create_kwargs": policy}))).await;
+    assert_eq!((seen.report().exit, seen.output.as_str()), (Exit::Code(0), "first\nsecond\n"));
+    assert!(bench.log.text().contains("`restart_policy`"), "{}", bench.log.text());
+}
+
+#[tokio::test]
 async fn c099_each_state_of_a_container_is_told() {
     let bench = Bench::new();
     let seen = bench.run(&script_run("exit 0")).await;

@@ -110,7 +110,8 @@ async fn a_non_zero_exit_is_reported_as_a_crash_with_its_meaning() {
     let stage = Stage::new(json!({"exit_code": 127}));
     stage.play(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Crashed"]);
-    assert!(last_message(&stage.fake).starts_with("Process exited with status code: 127. Command not found."));
+    let message = last_message(&stage.fake);
+    assert!(message.starts_with("Flow run infrastructure exited with non-zero status code 127. Command not found."));
     assert!(stage.fake.log().iter().any(|line| line.contains("PATH")), "the hint is in the run's log");
 }
 
