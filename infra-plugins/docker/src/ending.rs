@@ -44,7 +44,7 @@ pub(crate) fn is_live(state: &ContainerState) -> bool {
 pub(crate) fn judge(state: Option<&ContainerState>, around: &Surroundings) -> ExitReport {
     let Some(state) = state else { return of_removed(around) };
     let code = around.waited.or(state.exit_code).unwrap_or(-1);
-    if state.oom_killed == Some(true) && code != 0 {
+    if state.oom_killed == Some(true) && code != 0 && !around.was_stopped {
         let limit = around.memory_limit.filter(|limit| *limit > 0);
         let detail = limit.map_or_else(
             || "the kernel ended it because memory ran out".to_owned(),

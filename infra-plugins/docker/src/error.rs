@@ -101,6 +101,16 @@ impl DockerError {
         if let Self::Engine { source, .. } = self { status_of(source) } else { None }
     }
 
+    /// Whether a name is taken. Podman says so with 500.
+    pub(crate) fn is_name_conflict(&self) -> bool {
+        let in_use = || matches!(self, Self::Engine { source, .. } if message_of(source).is_some_and(|said| said.contains("already in use")));
+        match self.status() {
+            Some(409) => true,
+            Some(500) => in_use(),
+            _ => false,
+        }
+    }
+
     /// Says what an answer of the engine is about. Whatever else went wrong stays as it is.
     pub(crate) fn about(self, what: impl FnOnce() -> String) -> Self {
         if self.status().is_none() {

@@ -73,7 +73,7 @@ impl Launching<'_> {
             let made = self.engine.create(name.as_deref(), self.plan.platform.as_deref(), body.clone()).await;
             match made {
                 // Somebody has the name.
-                Err(error) if error.status() == Some(409) && name.is_some() && number <= NUMBERED_NAMES => number += 1,
+                Err(error) if error.is_name_conflict() && name.is_some() && number <= NUMBERED_NAMES => number += 1,
                 made => {
                     let (name, image) = (name.unwrap_or_default(), &self.plan.image);
                     return made.map_err(|error| {

@@ -198,7 +198,10 @@ fn secret_values(
     environment: &BTreeMap<String, String>,
 ) -> Result<SecretValues, DockerError> {
     let from_block = |value: &str| spec.block_texts.iter().any(|text| value.contains(text.as_str()));
-    let is_secret = |(name, value): &(&String, &String)| masking::is_secret(name, value) || from_block(value);
+    // The path is put together from several parts when the container is made.
+    let is_secret = |(name, value): &(&String, &String)| {
+        name.as_str() != "PYTHONPATH" && (masking::is_secret(name, value) || from_block(value))
+    };
     let variables = match how {
         Secrets::Environment => BTreeMap::new(),
         Secrets::File => {

@@ -39,6 +39,8 @@ use crate::watch::Watcher;
 
 /// An engine that is being started anew gets so long before a launch fails for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A killed container is gone within this time, or the kill is tried again.
+const KILLED_WITHIN: Duration = Duration::from_mins(1);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The plugin of kind `docker`. Needs a tokio runtime with time and I/O.
@@ -273,9 +275,13 @@ impl InfraPlugin for DockerPlugin {
         }
         // A kill is only sent; a stop has waited for the end.
         if by_force {
-            drop(engine.wait(&container.id).await);
+            drop(tokio::time::timeout(KILLED_WITHIN, engine.wait(&container.id)).await);
         }
-        let ended = engine.inspect(&container.id).await?.and_then(|found| found.state?.exit_code);
+        let state = engine.inspect(&container.id).await?.and_then(|found| found.state);
+        if state.as_ref().is_some_and(ending::is_live) {
+            return Err(DockerError::Silent { doing: "ending a container", after: KILLED_WITHIN }.into());
+        }
+        let ended = state.and_then(|state| state.exit_code);
         Ok(if by_force || ended == Some(137) { Killed::Forcibly } else { Killed::Gracefully })
     }
 

@@ -32,6 +32,8 @@ use crate::stopped::Stopped;
 const WAITING: usize = 64;
 /// What was written before the end gets this long to arrive after it.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
+/// A wait that lasts is begun anew this often.
+const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
 /// How far output was read is noted this often at most.
 const NOTE: Duration = Duration::from_secs(1);
 
@@ -108,10 +110,14 @@ impl Watcher {
     ) -> Result<Option<i64>, DockerError> {
         let id = &self.container.id;
         let waiting = async {
-            match self.engine.wait(id).await {
-                Ok(code) => Ok(Some(code)),
-                Err(error) if error.status() == Some(404) => Ok(None),
-                Err(error) => Err(error),
+            loop {
+                match timeout(SIGN_OF_LIFE, self.engine.wait(id)).await {
+                    Ok(Ok(code)) => return Ok(Some(code)),
+                    Ok(Err(error)) if error.status() == Some(404) => return Ok(None),
+                    Ok(Err(error)) => return Err(error),
+                    // A connection can be dead without a word: then this question fails, and the watch with it.
+                    Err(_) => drop(self.engine.inspect(id).await?),
+                }
             }
         };
         if !reader.is_wanted() || !keeps_output(found) {
@@ -136,11 +142,12 @@ impl Watcher {
             }
         };
         if ended.is_ok() {
-            if was_cut_off {
-                // The engine follows no container that is about to be started anew.
-                reading.reader.resume();
-                reading.pieces = self.engine.follow_logs(id, reading.reader.since()).boxed();
+            if !was_cut_off && timeout(LAST_OUTPUT, reading.go_on()).await.is_err() {
+                tracing::debug!("the last output of the container did not come");
             }
+            // The engine follows no container that is about to be started anew, and may end a stream before the last piece.
+            reading.reader.resume();
+            reading.pieces = self.engine.follow_logs(id, reading.reader.since()).boxed();
             if timeout(LAST_OUTPUT, reading.go_on()).await.is_err() {
                 tracing::debug!("the last output of the container did not come");
             }

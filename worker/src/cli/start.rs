@@ -216,7 +216,15 @@ fn prefect_level(settings: &Settings) -> String {
         LogLevel::Warning => "warn",
         LogLevel::Error | LogLevel::Critical => "error",
     };
-    let crates = ["worker", "central_api_client", "code_storage", "infra_process", "infra_scripted", "worker_config"];
+    let crates = [
+        "worker",
+        "central_api_client",
+        "code_storage",
+        "infra_docker",
+        "infra_process",
+        "infra_scripted",
+        "worker_config",
+    ];
     let ours = crates.map(|name| format!("{name}={ours}")).join(",");
     format!("warn,{ours}")
 }
