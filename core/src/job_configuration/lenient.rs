@@ -99,7 +99,7 @@ pub fn object<'f>(fields: &'f Fields, field: &str) -> Result<Option<&'f Fields>,
 }
 
 /// What a value is, in words for an error.
-pub(super) const fn kind_of(value: &Value) -> &'static str {
+pub const fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

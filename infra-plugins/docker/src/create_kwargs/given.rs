@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use serde_json::{Map, Number, Value};
+use worker_core::job_configuration::lenient::kind_of;
 
 use super::{KwargError, memory::bytes_of};
 
@@ -128,15 +129,4 @@ impl<'v> Given<'v> {
 /// Through text, since Rust has no checked conversion from a float.
 fn without_fraction(number: &Number) -> Option<i64> {
     number.as_f64()?.to_string().parse().ok()
-}
-
-const fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
