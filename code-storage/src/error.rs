@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::StepError;
+use crate::objects::ObjectError;
+
 /// Why a pull failed. `Display` names the repository or directory and the cause; [`CodeError::hint`] says what to do.
 ///
-/// `detail` is what `git` said at the end, with users and passwords of URLs masked.
+/// `detail` is what `git` said at the end, with logins masked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
@@ -55,6 +58,38 @@ pub enum CodeError {
         /// What `git` said.
         detail: String,
     },
+    /// The login that the step gives is none that can be sent.
+    #[error("the login for repository {repository} {problem}")]
+    Login {
+        /// The repository.
+        repository: String,
+        /// What is so about it.
+        problem: &'static str,
+    },
+    /// The SSH server's key is unknown, or another than the known one.
+    #[error("the SSH server of repository {repository} could not be verified: {detail}")]
+    HostKey {
+        /// The repository.
+        repository: String,
+        /// What `ssh` said.
+        detail: String,
+    },
+    /// The SSH server takes none of the worker's keys.
+    #[error("the SSH server of repository {repository} refused the worker's keys: {detail}")]
+    SshRefused {
+        /// The repository.
+        repository: String,
+        /// What `ssh` said.
+        detail: String,
+    },
+    /// The server's certificate is expired, for another host, or signed by nobody known.
+    #[error("the certificate of the server of repository {repository} is not trusted: {detail}")]
+    Certificate {
+        /// The repository.
+        repository: String,
+        /// What `git` said.
+        detail: String,
+    },
     /// The repository has no such branch or commit.
     #[error("repository {repository} does not have {revision}: {detail}")]
     RevisionMissing {
@@ -79,6 +114,14 @@ pub enum CodeError {
         /// The repository.
         repository: String,
         /// What `git` said.
+        detail: String,
+    },
+    /// The repository arrived, and the large files that it has elsewhere did not.
+    #[error("files of repository {repository} in Git LFS could not be pulled: {detail}")]
+    Lfs {
+        /// The repository.
+        repository: String,
+        /// What `git lfs` said.
         detail: String,
     },
     /// The disk is full.
@@ -133,6 +176,12 @@ pub enum CodeError {
         /// The limit.
         limit: Duration,
     },
+    /// Code did not come from an object store or a directory.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// A step failed that is not about a repository.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The caller asked to stop.
     #[error("the pull of repository {repository} was cancelled")]
     Cancelled {
@@ -155,15 +204,28 @@ impl CodeError {
             Self::GitStart { .. } => "check the limits on processes and files of the worker's user",
             Self::NotFound { .. } => "check the `repository` of the git_clone step",
             Self::Refused { .. } => {
-                "check the `repository` of the git_clone step; if it is private, give the step `credentials` or an `access_token`"
+                "check the `repository` of the git_clone step; if it is private, give the step `credentials` or an `access_token` that has not expired and may read it"
+            }
+            Self::Login { .. } => {
+                "check the `access_token` or `credentials` of the git_clone step and the block that they are taken from"
+            }
+            Self::HostKey { .. } => {
+                "put the server's key into the known_hosts of the worker's user (`ssh-keyscan HOST`, and compare it with what the host publishes); if it has changed, find out why first"
+            }
+            Self::SshRefused { .. } => {
+                "give the worker's user an SSH key without a passphrase that the server knows, or use an `https` URL with an `access_token`"
+            }
+            Self::Certificate { .. } => {
+                "check the clock of the worker's machine and the certificate; if it is signed by an authority of your own, name its file in GIT_SSL_CAINFO"
             }
             Self::RevisionMissing { .. } => {
                 "check the `branch` or `commit_sha` of the git_clone step, and that it was pushed"
             }
             Self::Unreachable { .. } => "check the network and proxy of the worker's machine, then run the flow again",
             Self::Submodules { .. } => {
-                "check the URLs in the repository's .gitmodules, and that they can be read without logging in"
+                "check the URLs in the repository's .gitmodules; those on the repository's own host are read with its login, others without"
             }
+            Self::Lfs { .. } => "check that the files are on the LFS server, and that the login may read them",
             Self::DiskFull { .. } => "free space on the worker's disk, then run the flow again",
             Self::Git { .. } => "run the same `git clone` on the worker's machine as the worker's user",
             Self::Occupied { .. } => "remove that directory, or give the git_clone step another `clone_directory_name`",
@@ -174,6 +236,8 @@ impl CodeError {
             Self::TimedOut { .. } => {
                 "check the network, pull fewer files with `directories`, or raise the worker's limit for pulls"
             }
+            Self::Objects(error) => error.hint(),
+            Self::Step(error) => error.hint(),
             Self::Cancelled { .. } => "run the flow again if this was not intended",
         }
     }

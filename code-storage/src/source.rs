@@ -13,8 +13,14 @@ use crate::CodeError;
 pub struct Checkout {
     /// The directory that holds it.
     pub root: Utf8PathBuf,
+    /// Where it comes from, without a secret: for git, the repository.
+    pub source: String,
     /// What exactly it is: for git, the full id of the commit.
     pub revision: String,
+    /// Whether the source could not be reached, and this is what was last known of it.
+    pub stale: bool,
+    /// Whether it came without any use of the network.
+    pub without_network: bool,
 }
 
 /// A place that code is fetched from.

@@ -48,6 +48,21 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// A credential of the service manager that cannot be read.
+    #[error("credentials of the service manager ($CREDENTIALS_DIRECTORY) cannot be read")]
+    Credentials {
+        /// What the operating system answered; names the file.
+        #[source]
+        source: io::Error,
+    },
+    /// A policy file that somebody else than the operator could have written.
+    #[error("{path} {reason}")]
+    Untrusted {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why it is not believed, and what to do.
+        reason: String,
+    },
     /// The layers could not be merged; a fault of the program.
     #[error("settings cannot be merged")]
     Merge {
@@ -63,6 +78,19 @@ pub enum ConfigError {
         /// The key it stands for.
         key: String,
     },
+}
+
+impl ConfigError {
+    /// Whether it is about a value of the same file as another, or of a profile.
+    pub(crate) fn is_of(&self, origin: &Origin) -> bool {
+        match (self, origin) {
+            (Self::Invalid { origin: Origin::File { path, .. }, .. }, Origin::File { path: other, .. }) => {
+                path == other
+            }
+            (Self::Invalid { origin: Origin::Profile { .. }, .. }, _) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Everything that is wrong with the settings, so that one look at the output is enough to mend them all.

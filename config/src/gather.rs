@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use crate::{
     ConfigError, LoadFrom, Origin, Override, OverrideValue,
+    credentials::{self, Credentials},
     dotenv::{self, DotEnv},
     layer::{Layer, Origins},
     prefect::{
@@ -18,9 +19,9 @@ use crate::{
     toml_document::{self, Document, subtable},
     worker::{
         self,
-        file::{WorkerFile, WorkerFileReading, standard_files},
+        file::{NamedTable, WorkerFile, WorkerFileReading, standard_files},
         keys::KEYS,
-        pool::PoolTable,
+        workspace::{Workspace, WorkspaceReading},
     },
 };
 
@@ -30,7 +31,9 @@ pub(crate) struct Gathered {
     /// Lowest first.
     pub(crate) layers: Vec<Layer>,
     pub(crate) origins: Origins,
-    pub(crate) pool_tables: Vec<PoolTable>,
+    pub(crate) pool_tables: Vec<NamedTable>,
+    workspace_tables: Vec<NamedTable>,
+    pub(crate) workspaces: Vec<Workspace>,
     pub(crate) warnings: Vec<String>,
     pub(crate) problems: Vec<ConfigError>,
 }
@@ -48,12 +51,14 @@ pub(crate) fn gather(from: &LoadFrom) -> Gathered {
         working_directory: &from.working_directory,
     }
     .find();
-    let profile = gathered.profile(profiles, from);
+    let profile = gathered.profile(profiles.clone(), from);
+    let credentials = gathered.credentials(from);
     let worker_files = gathered.worker_files(from);
+    gathered.workspaces(profiles.as_deref(), from);
     let flags = gathered.overrides(&from.overrides);
     gathered.layers = vec![profile, pyproject, prefect_toml];
     gathered.layers.extend(worker_files);
-    gathered.layers.extend([dot_env, environment, flags]);
+    gathered.layers.extend([dot_env, credentials, environment, flags]);
     gathered
 }
 
@@ -102,6 +107,14 @@ impl Gathered {
             by_name.insert(name, (Raw::Text(binding.value), origin));
         }
         prefect::variables::layer(&mut self.origins, |name| by_name.get(name).cloned())
+    }
+
+    fn credentials(&mut self, from: &LoadFrom) -> Layer {
+        let Some(directory) = from.variable(credentials::DIRECTORY).filter(|path| !path.is_empty()) else {
+            return Layer::default();
+        };
+        Credentials { origins: &mut self.origins, warnings: &mut self.warnings, problems: &mut self.problems }
+            .layer(Utf8Path::new(directory))
     }
 
     /// A file of the SDK, or the part of it below a path of tables.
@@ -157,6 +170,38 @@ impl Gathered {
         }
     }
 
+    /// The connections of the `[[workspace]]` tables.
+    fn workspaces(&mut self, profiles: Option<&Utf8Path>, from: &LoadFrom) {
+        for table in std::mem::take(&mut self.workspace_tables) {
+            let profile = WorkspaceReading::profile(&table).map(|(name, origin)| {
+                self.profile_of_a_workspace(profiles, &name).unwrap_or_else(|reason| {
+                    self.problems.push(ConfigError::Invalid { key: "workspace.profile".to_owned(), origin, reason });
+                    Layer::default()
+                })
+            });
+            let mut reading = WorkspaceReading {
+                origins: &mut self.origins,
+                problems: &mut self.problems,
+                working_directory: &from.working_directory,
+                home_directory: from.home_directory.as_deref(),
+            };
+            self.workspaces.extend(reading.read(&table, profile));
+        }
+    }
+
+    /// Unlike the active profile, one that a workspace names has to be there: else its runs would go to another API.
+    fn profile_of_a_workspace(&mut self, path: Option<&Utf8Path>, name: &str) -> Result<Layer, String> {
+        let missing = || format!("names no profile: there is no '{name}'");
+        let path = path.ok_or_else(missing)?;
+        let in_words = |error: ConfigError| crate::ConfigErrors::new(vec![error]).to_string();
+        let text = toml_document::read(path).map_err(in_words)?.ok_or_else(missing)?;
+        let document = Document::new(path, &text);
+        let root = document.parse().map_err(in_words)?;
+        let settings = subtable(&root, "profiles").and_then(|all| subtable(all, name));
+        let settings = settings.ok_or_else(|| format!("{} in {path}", missing()))?;
+        Ok(self.named_profile(document, name, settings))
+    }
+
     fn named_profile(&mut self, document: Document<'_>, profile: &str, settings: &DeTable<'_>) -> Layer {
         let mut by_name = BTreeMap::new();
         for (name, value) in settings {
@@ -206,10 +251,13 @@ impl Gathered {
         };
         let document = Document::new(path, &text);
         let root = self.parsed(document)?;
-        let WorkerFile { layer, pools } =
+        let WorkerFile { layer, pools, workspaces } =
             WorkerFileReading { document, origins: &mut self.origins, problems: &mut self.problems }.read(&root);
         if let Some(pools) = pools {
             self.pool_tables = pools;
+        }
+        if let Some(workspaces) = workspaces {
+            self.workspace_tables = workspaces;
         }
         Some(layer)
     }

@@ -44,6 +44,17 @@ impl Layer {
         self.0.extend(other.0);
     }
 
+    /// The part of it whose variables are wanted.
+    pub(crate) fn only(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|variable, _| wanted(variable));
+        self
+    }
+
+    /// Whether it sets a setting.
+    pub(crate) fn has(&self, variable: &str) -> bool {
+        self.0.contains_key(variable)
+    }
+
     /// The text a setting is set to.
     pub(crate) fn text(&self, variable: &str) -> Option<&str> {
         if let ValueKind::String(text) = &self.0.get(variable)?.kind { Some(text) } else { None }

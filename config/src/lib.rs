@@ -9,15 +9,18 @@
 //! also those the daemon does not use itself, in the form the SDK would hand on.
 //!
 //! This crate spawns nothing and has no channels. It reads files and, in [`process_environment`] alone, the process's own
-//! surroundings. It never writes, never prints, and never calls the API; that no API is configured is no error here.
+//! surroundings. It also reads the policy file, [`PolicyFile`]. It never writes, never prints, and never calls the API; that no API is configured is no error here.
 
+mod credentials;
 mod dotenv;
 mod error;
 mod gather;
 mod layer;
 mod load;
 mod mask;
+mod memory_size;
 mod origin;
+mod policy;
 mod prefect;
 mod process_environment;
 mod python_text;
@@ -31,13 +34,16 @@ mod worker;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{LoadFrom, Loaded, Override, OverrideValue, Settings};
 pub use origin::Origin;
+pub use policy::{PolicyFile, STANDARD_POLICY_FILE};
 pub use prefect::{
     ApiSettings, ApiUrl, ClientSettings, CloudSettings, LogLevel, LoggingSettings, LoggingToApiSettings,
-    PrefectSettings, PrefectWorkerSettings, RunnerSettings,
+    PrefectKubernetesSettings, PrefectSettings, PrefectWorkerSettings, RunnerSettings, SecretKeyRef,
 };
 pub use process_environment::{ProcessEnvironment, process_environment};
 pub use reading::Effective;
 pub use worker::{
-    AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, KEYS, Key, KeyKind, LogFormat,
-    LogSettings, POOL_KEYS, PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
+    AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
+    HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat,
+    LogSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
+    SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WorkerSettings, WorkspaceSettings, place,
 };

@@ -8,10 +8,13 @@ use secrecy::SecretString;
 use crate::{
     ConfigError, ConfigErrors, Effective, PoolSettings, PrefectSettings, WorkerSettings,
     gather::gather,
-    layer::Merged,
+    layer::{Layer, Merged, Origins},
     prefect::{self, PrefectReading},
     reading::Reading,
-    worker::{StateDirectory, WorkerReading},
+    worker::{
+        StateDirectory, WorkerReading, WorkspaceSettings,
+        workspace::{self, Workspace},
+    },
 };
 
 /// Everything that loading depends on; nothing is read from the process itself.
@@ -114,6 +117,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// The work pools to serve, in the order given; empty when none is named anywhere.
     pub pools: Vec<PoolSettings>,
+    /// The APIs besides that of Prefect's own settings.
+    pub workspaces: Vec<WorkspaceSettings>,
     base_environment: BTreeMap<String, SecretString>,
 }
 
@@ -142,14 +147,16 @@ impl Settings {
     /// [`PrefectSettings::missing_api_url`].
     pub fn load(from: &LoadFrom) -> Result<Loaded, ConfigErrors> {
         let gathered = gather(from);
-        let merged = Merged::new(gathered.layers, &gathered.origins)
-            .map_err(|source| ConfigErrors::new(vec![ConfigError::Merge { source }]))?;
+        let merged = merged(gathered.layers.clone(), &gathered.origins)?;
         let mut warnings = gathered.warnings;
+        let mut problems = gathered.problems;
+        let of = WorkspacesFrom { from, layers: &gathered.layers, origins: &gathered.origins };
+        let (workspaces, workspace_report) = of.read(gathered.workspaces, &mut problems, &mut warnings)?;
         let mut reading = Reading {
             merged: &merged,
             home_directory: from.home_directory.as_deref(),
             working_directory: &from.working_directory,
-            problems: gathered.problems,
+            problems,
             report: Vec::new(),
         };
         let prefect = PrefectReading {
@@ -166,20 +173,72 @@ impl Settings {
                 xdg_state_home: from.variable("XDG_STATE_HOME"),
                 home_directory: from.home_directory.as_deref(),
             },
+            credentials_directory: from.variable("CREDENTIALS_DIRECTORY"),
             default_prefetch: prefect.worker.prefetch,
+            workspaces: &workspaces,
         }
         .read(&gathered.pool_tables);
+        reading.report.extend(workspace_report);
+        let own = pools.iter().any(|pool| pool.workspace.is_none()).then_some(&prefect);
+        workspace::distinct(own, &workspaces, &mut reading.problems);
         if !reading.problems.is_empty() {
             return Err(ConfigErrors::new(reading.problems));
         }
         let home_directory = from.home_directory.as_deref();
         let base_environment = prefect::base_environment(&merged, prefect.debug_mode, home_directory, &mut warnings);
-        Ok(Loaded { report: reading.report, warnings, settings: Self { prefect, worker, pools, base_environment } })
+        Ok(Loaded {
+            report: reading.report,
+            warnings,
+            settings: Self { prefect, worker, pools, workspaces, base_environment },
+        })
     }
 
     /// The base environment of flow runs: every Prefect setting that some source sets, under the variable and in the form
     /// that the Python SDK would use. Secrets among them; hand it to children only.
     pub fn base_environment(&self) -> &BTreeMap<String, SecretString> {
         &self.base_environment
+    }
+}
+
+fn merged(layers: Vec<Layer>, origins: &Origins) -> Result<Merged, ConfigErrors> {
+    Merged::new(layers, origins).map_err(|source| ConfigErrors::new(vec![ConfigError::Merge { source }]))
+}
+
+/// What the workspaces are read from.
+struct WorkspacesFrom<'g> {
+    from: &'g LoadFrom,
+    layers: &'g [Layer],
+    origins: &'g Origins,
+}
+
+impl WorkspacesFrom<'_> {
+    fn read(
+        &self,
+        found: Vec<Workspace>,
+        problems: &mut Vec<ConfigError>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Vec<WorkspaceSettings>, Vec<Effective>), ConfigErrors> {
+        let (mut workspaces, mut report) = (Vec::new(), Vec::new());
+        for Workspace { name, origin, layer, client_certificate } in found {
+            let rest = self.layers.iter().cloned().map(|layer| layer.only(|it| !workspace::is_connection(it)));
+            let merged = merged(rest.chain([layer]).collect(), self.origins)?;
+            let mut reading = Reading {
+                merged: &merged,
+                home_directory: self.from.home_directory.as_deref(),
+                working_directory: &self.from.working_directory,
+                problems: Vec::new(),
+                report: Vec::new(),
+            };
+            let ssl_cert_file = self.from.variable("SSL_CERT_FILE");
+            let prefect = PrefectReading { reading: &mut reading, warnings: &mut *warnings, ssl_cert_file }.read();
+            // What has nothing to do with the connection is complained of once, with the settings of the daemon.
+            problems.extend(reading.problems.into_iter().filter(|it| it.is_of(&origin)));
+            report.extend(workspace::shown(&name, reading.report));
+            let home = self.from.home_directory.as_deref();
+            // The same warnings as for the settings of the daemon.
+            let base_environment = prefect::base_environment(&merged, prefect.debug_mode, home, &mut Vec::new());
+            workspaces.push(WorkspaceSettings { name, prefect, client_certificate, base_environment, origin });
+        }
+        Ok((workspaces, report))
     }
 }

@@ -30,6 +30,11 @@ pub enum Origin {
         /// Line of the variable, from 1.
         line: usize,
     },
+    /// A credential of the service manager.
+    Credential {
+        /// Its name.
+        name: String,
+    },
     /// A variable of the process environment, under the name it was found by.
     Environment {
         /// Name of the variable.
@@ -66,6 +71,7 @@ impl fmt::Display for Origin {
             Self::Profile { profile, file: None } => write!(f, "profile '{profile}' of Prefect's defaults"),
             Self::Profile { profile, file: Some((path, line)) } => write!(f, "profile '{profile}' in {path}:{line}"),
             Self::File { path, line } | Self::DotEnv { path, line } => write!(f, "{path}:{line}"),
+            Self::Credential { name } => write!(f, "credential {name}"),
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::Flag { flag } => f.write_str(flag),
         }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::{
-    Effective, KEYS, Key, LoadFrom, POOL_KEYS, ProcessEnvironment, Settings, prefect::known, worker::keys::POOL_NAME,
+    Effective, KEYS, Key, LoadFrom, POOL_KEYS, ProcessEnvironment, Settings, WORKSPACE_KEYS,
+    prefect::known,
+    worker::{pool_keys::POOL_NAME, workspace::WORKSPACE_NAME},
 };
 
 /// The file that [`default_toml`] writes: every setting with its default, the others commented out.
@@ -36,12 +38,24 @@ pub fn default_toml() -> String {
         let value = key.default.unwrap_or(key.example);
         line(&mut out, &format!("# {} = {value}", key.name()));
     }
+    line(&mut out, "");
+    comment(&mut out, WORKSPACE_TABLES);
+    line(&mut out, "# [[workspace]]");
+    for key in std::iter::once(&WORKSPACE_NAME).chain(WORKSPACE_KEYS) {
+        let value = key.default.unwrap_or(key.example);
+        line(&mut out, &format!("# {} = {value}", key.name()));
+    }
     out
 }
 
 const POOL_TABLES: &str = "One table for each pool, for what differs from `[start]`. Without `start.pool` the daemon serves every \
                            pool that has a table. A flag or variable beats a table; when several files have tables, those of \
                            the last file count.";
+
+const WORKSPACE_TABLES: &str = "One table for each API besides that of Prefect's own settings. Nothing of one connection is \
+                                used for another, and nothing of the connection in Prefect's own settings for any of \
+                                these. All other settings are those of the daemon. When several files have tables, \
+                                those of the last file count.";
 
 /// The reference of all settings, in Markdown.
 pub fn settings_md() -> String {
@@ -64,11 +78,19 @@ pub fn settings_md() -> String {
     for key in std::iter::once(&POOL_NAME).chain(POOL_KEYS) {
         line(&mut out, &format!("* `{}` ({}): {}", key.name(), key.kind.wanted(), key.doc));
     }
+    line(&mut out, "\n### `[[workspace]]`\n");
+    line(&mut out, WORKSPACE_TABLES);
+    line(&mut out, "");
+    for key in std::iter::once(&WORKSPACE_NAME).chain(WORKSPACE_KEYS) {
+        line(&mut out, &format!("* `{}` ({}): {}", key.name(), key.kind.wanted(), key.doc));
+    }
     line(&mut out, "\n## Prefect settings that the worker honours\n");
     line(&mut out, "| Variable | Older names | Key in `prefect.toml` | Default |\n|---|---|---|---|");
     for setting in prefect_defaults() {
         line(&mut out, &prefect_row(&setting));
     }
+    line(&mut out, "");
+    line(&mut out, KUBERNETES_NOTES);
     out
 }
 
@@ -76,16 +98,25 @@ const INTRODUCTION: &str = "\
 Two families of settings, each read once at start.
 
 **Prefect's settings** are found where `prefect worker start` finds them. The first of these that sets one wins: a flag, the
-environment (names in any case), `.env`, `prefect.toml`, the `[tool.prefect]` tables of `pyproject.toml` (all three in the
+environment (names in any case), a credential of systemd (`$CREDENTIALS_DIRECTORY/prefect-api-key`, and so for every setting
+that is secret: its variable in small letters with dashes), `.env`, `prefect.toml`, the `[tool.prefect]` tables of `pyproject.toml` (all three in the
 working directory), the active profile, the default. The profiles file is `PREFECT_PROFILES_PATH`, else `profiles.toml` in
 `PREFECT_HOME`, else `~/.prefect/profiles.toml`; the active profile is the one of `--profile`, else of `PREFECT_PROFILE`, else
-the file's `active`. Every Prefect setting that is set, also one the worker does not use, is handed on to flow runs.
+the file's `active`. Every Prefect setting that is set, also one the worker does not use, is handed on to flow runs. Not so
+the settings of integrations (`PREFECT_INTEGRATIONS_…`), of which the worker honours those of Kubernetes.
 
 **The worker's own settings** are found in `/etc/worker/worker.toml`, `$XDG_CONFIG_HOME/worker/worker.toml`
 (`~/.config/worker/worker.toml`), `worker.toml` in the working directory and the file of `--config`, where a later file beats
 an earlier one; then variables beat files, and flags beat variables. Unknown keys and values of the wrong type are refused. A
 relative path in a file counts from that file. A variable that holds a list separates its items by commas, or is a JSON array.
 ";
+
+const KUBERNETES_NOTES: &str = "\
+`PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES` is a list of namespaces, without patterns; empty is the whole cluster, or,
+where the worker has no rights in the whole cluster, the namespaces with runs of its own. `…_OBSERVER_ADDITIONAL_LABEL_FILTERS` is
+written `key=value,key=value`. The settings `…_WORKER_CREATE_JOB_RETRY_…` are checked and have no effect: the key
+`kubernetes.create_deadline_seconds` says how long the worker goes on trying to create a Job. `…_WORKER_ADD_TCP_KEEPALIVE` and
+`…_CLUSTER_UID` have no effect either. [kubernetes.md](kubernetes.md) says what the others do.";
 
 fn own_row(key: &Key) -> String {
     let flag = key.flag.map(|flag| format!("`{flag}`")).unwrap_or_default();

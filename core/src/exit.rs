@@ -17,6 +17,8 @@ pub enum Exit {
     Evicted,
     /// The machine it ran on was restarted or is lost, and everything on it with it.
     NodeLost,
+    /// It was given up because it could not be started.
+    NeverStarted,
     /// It is gone, a second source agrees, and nothing says how it ended.
     Vanished,
 }
@@ -30,7 +32,7 @@ impl Exit {
             Self::Signal(signal) => -signal,
             Self::OutOfMemory => 137,
             Self::Evicted => 143,
-            Self::NodeLost | Self::Vanished => -1,
+            Self::NodeLost | Self::NeverStarted | Self::Vanished => -1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The value by which a piece of infrastructure is found again.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,6 @@ pub struct Handle {
     /// Whether something inside it ends the run when it is cancelled, as Prefect's `flow-run execute` does.
     #[serde(default)]
     pub cancels_itself: bool,
-    /// The plugin's own data. No secrets.
-    pub detail: serde_json::Value,
+    /// The plugin's own data. No secrets. Shared, because every step of a run has a copy of its handle.
+    pub detail: Arc<serde_json::Value>,
 }

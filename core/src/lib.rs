@@ -10,6 +10,8 @@ pub mod handle;
 pub mod ids;
 pub mod job_configuration;
 pub mod machine;
+pub mod policy;
+pub mod redaction;
 pub mod rerun;
 pub mod slug;
 pub mod spec;

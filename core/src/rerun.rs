@@ -43,9 +43,10 @@ impl RerunCause {
                 Exit::OutOfMemory => Some(Self::Oom),
                 Exit::Evicted => Some(Self::Preempted),
                 Exit::NodeLost => Some(Self::NodeLost),
+                Exit::NeverStarted => Some(Self::SubmitFailed),
                 Exit::Code(_) | Exit::Signal(_) | Exit::Vanished => None,
             },
-            CrashCause::Gone | CrashCause::WorkerStopped(_) | CrashCause::Unobserved(_) => None,
+            CrashCause::Policy(_) | CrashCause::Gone | CrashCause::WorkerStopped(_) | CrashCause::Unobserved(_) => None,
         }
     }
 }
@@ -88,6 +89,7 @@ mod tests {
             (exited(Exit::Evicted), true),
             (exited(Exit::NodeLost), true),
             (CrashCause::Submit("no room".to_owned()), true),
+            (CrashCause::Policy("no".to_owned()), false),
             (exited(Exit::Code(1)), false),
             (exited(Exit::Signal(11)), false),
             (exited(Exit::Vanished), false),

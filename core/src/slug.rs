@@ -13,9 +13,14 @@ static SYMBOL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\p{So}").expect("
 ///
 /// HTML entities in a name, which python-slugify decodes, are taken as they stand.
 pub fn slugify(name: &str) -> String {
-    let ascii = without_digit_commas(&transliterated(name));
+    let ascii = in_ascii(name);
     let words = ascii.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+/// A text in ASCII, as Prefect (python-slugify) writes it before it makes words of it.
+pub fn in_ascii(text: &str) -> String {
+    without_digit_commas(&transliterated(text))
 }
 
 fn transliterated(name: &str) -> String {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::LaunchKey;
+use crate::job_configuration::JobConfigurationError;
+use crate::policy::Requested;
 
 /// Who reports the run's own states (Running, Completed, Failed) to the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct RunSpec {
     pub command: Option<String>,
     /// The environment the run was configured with.
     pub env: BTreeMap<String, String>,
+    /// Variables that take their value from elsewhere, as Kubernetes writes them; none of them is in `env`. Only the
+    /// Kubernetes kind can carry them out.
+    pub env_from: Vec<Value>,
     /// Which of these variables the job configuration set itself. The others are the worker's own settings and facts.
     pub configured_env: BTreeSet<String>,
     /// Environment that the kind may have to apply on top: the worker's own explicitly set Prefect settings. The
@@ -47,8 +52,27 @@ pub struct RunSpec {
     pub block_texts: BTreeSet<String>,
     /// Where the worker has put the flow's code, if it has.
     pub code: Option<CodeInPlace>,
+    /// The entrypoint within the code, if `worker pull` can bring that to another machine.
+    pub entrypoint: Option<String>,
     /// Who reports the run's states.
     pub report_state: ReportState,
+}
+
+impl RunSpec {
+    /// For the kinds that have nowhere else to take values from.
+    ///
+    /// # Errors
+    /// There is a variable with `valueFrom`.
+    pub fn refuse_env_from(&self) -> Result<(), JobConfigurationError> {
+        if self.env_from.is_empty() {
+            return Ok(());
+        }
+        Err(JobConfigurationError::WrongType {
+            field: "env".to_owned(),
+            expected: "an object, or a list of entries with `value`",
+            found: "an entry with `valueFrom`, which only the Kubernetes kind can carry out",
+        })
+    }
 }
 
 impl fmt::Debug for RunSpec {
@@ -92,6 +116,8 @@ pub struct Plan {
     pub infra_name: String,
     /// What would be started, for people: secrets masked.
     pub shown: Value,
+    /// What would be started, for the worker's policy. No secrets.
+    pub requested: Requested,
     /// The plugin's own data.
     pub detail: Value,
 }

@@ -18,6 +18,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("worker-config", &["worker-core"]),
     ("infra-contract", &["worker-core"]),
     ("docker-bed", &[]),
+    ("kubernetes-api", &[]),
+    ("kubernetes-bed", &[]),
 ];
 /// What every plugin, now and later, may depend on.
 const PLUGIN_MAY_DEPEND_ON: &[&str] = &["infra-contract", "worker-core"];

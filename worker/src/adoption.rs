@@ -18,13 +18,15 @@ use uuid::Uuid;
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{LaunchKey, WorkPoolId};
 use worker_core::machine::Run;
-use worker_core::rerun::RerunPolicy;
 
+use crate::budget::{Budget, Priority};
 use crate::dispatcher::Dispatcher;
 use crate::journal::{self, FORMAT, Facts, Journal, Record};
-use crate::live_runs::PoolIndex;
+use crate::live_runs::{PoolIndex, WorkspaceIndex};
+use crate::metrics::Repaired;
+use crate::operator::Pools;
 use crate::refusals::Refusals;
-use crate::registry::Registry;
+use crate::registry::{Registered, Registry};
 use crate::resources::Resources;
 use crate::run::{ErrorChain, WorkerIdentity};
 use crate::state_folder::{self, StateFolder};
@@ -39,8 +41,12 @@ pub struct Adoption {
     pub resources: Resources,
     /// The plugins.
     pub registry: Arc<Registry>,
+    /// The API that the runs are of.
+    pub workspace: WorkspaceIndex,
     /// The pools that this daemon serves.
-    pub pools: HashMap<String, (PoolIndex, Arc<RerunPolicy>)>,
+    pub pools: Pools,
+    /// Runs that are taken over count for it; they are taken over also where it is spent.
+    pub budget: Budget,
     /// Our own folder.
     pub folder: Arc<StateFolder>,
     /// Where folders of other daemons are.
@@ -72,9 +78,11 @@ impl Adoption {
     }
 
     fn dispatcher(&self, facts: &Facts) -> Option<Dispatcher> {
-        let plugin = self.registry.plugin(&facts.kind)?.plugin;
-        let (pool, rerun) =
-            self.pools.get(&facts.pool).cloned().unwrap_or_else(|| (PoolIndex::ELSEWHERE, Arc::default()));
+        let Registered { plugin, slots_held, .. } = self.registry.plugin(&facts.kind)?;
+        let (pool, rerun) = match self.pools.named(self.workspace, &facts.pool) {
+            Some(pool) => (pool.index, Arc::new(pool.plan.rerun.clone())),
+            None => (PoolIndex::elsewhere(self.workspace), Arc::default()),
+        };
         // Its events and requests name the worker that took it.
         let name = facts.worker.clone();
         let client = self.resources.client.attributed(&name);
@@ -82,6 +90,9 @@ impl Adoption {
         Some(Dispatcher {
             pool,
             limit: None,
+            budget: self.budget.clone(),
+            priority: Priority(1),
+            slots_held,
             live: self.resources.live.clone(),
             refusals: Refusals::default(),
             tasks: self.resources.actors.clone(),
@@ -125,7 +136,9 @@ impl Adoption {
                 if !self.resources.live.is_live(key.run) {
                     self.resources.journal.persist(&record).await.map_err(io::Error::other)?;
                     tracing::info!(run = %key.run, "taken over from {}, whose worker did not come back", left.name());
-                    self.adopt(record);
+                    if self.adopt(record) {
+                        self.resources.metrics.repaired(Repaired::RunTakenOver);
+                    }
                 }
                 opened.journal.forget(key);
             }
@@ -166,6 +179,7 @@ impl Adoption {
         for record in forgotten.into_iter().filter(|record| before.contains(&record.run.key)) {
             let run = record.run.key.run;
             if self.adopt(record) {
+                self.resources.metrics.repaired(Repaired::RunTakenUp);
                 tracing::error!(%run, "nothing looked after it any more; it is taken up again");
             }
         }
@@ -193,7 +207,9 @@ impl Adoption {
             tracing::error!(run = %key.run, "a run cannot be taken over: {}", ErrorChain(&error));
             return;
         }
-        if !self.adopt(record) {
+        if self.adopt(record) {
+            self.resources.metrics.repaired(Repaired::StrayTakenOver);
+        } else {
             self.resources.journal.forget(key);
         }
     }

@@ -17,6 +17,8 @@ use infra_contract::LogStream;
 
 use lane::Lane;
 
+use crate::redaction::KnownSecrets;
+
 /// What waits to be written gets this long at the end.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
@@ -83,13 +85,14 @@ fn write_directly(to: &mut impl Write, bytes: &[u8]) {
     drop(written);
 }
 
-/// Where log lines go. One write is one line, and never waits.
-#[derive(Clone, Copy, Debug)]
-pub struct LogWriter;
+/// Where log lines go. One write is one line, and never waits. It loses the secrets that are known.
+#[derive(Clone, Debug)]
+pub struct LogWriter(pub KnownSecrets);
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        to_stderr(line.to_vec());
+        let text = String::from_utf8_lossy(line).into_owned();
+        to_stderr(self.0.redact(text).into_bytes());
         Ok(line.len())
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::redaction::KnownSecrets;
 use async_trait::async_trait;
 use central_api_client::{ApiError, CallKind, Client, EventEmitter, LogShipper, Verdict};
 use central_api_wire::block::{BlockDocument, Variable};
@@ -55,12 +56,13 @@ pub struct RemoteControlPlane {
     client: Client,
     logs: LogShipper,
     events: EventEmitter,
+    secrets: KnownSecrets,
 }
 
 impl RemoteControlPlane {
-    /// Joins the three ways to the API. The client is the one attributed to the run's worker.
-    pub const fn new(client: Client, logs: LogShipper, events: EventEmitter) -> Self {
-        Self { client, logs, events }
+    /// Joins the three ways to the API. The client is the one attributed to the run's worker. What is told loses the secrets.
+    pub const fn new(client: Client, logs: LogShipper, events: EventEmitter, secrets: KnownSecrets) -> Self {
+        Self { client, logs, events, secrets }
     }
 }
 
@@ -107,7 +109,9 @@ impl ControlPlane for RemoteControlPlane {
     }
 
     async fn propose(&self, run: RunId, request: &SetStateRequest, kind: CallKind) -> Result<Verdict, ApiError> {
-        self.client.set_state(run, request, kind).await
+        let mut request = request.clone();
+        request.state.message = request.state.message.map(|message| self.secrets.redact(message));
+        self.client.set_state(run, &request, kind).await
     }
 
     async fn set_infra_id(&self, run: RunId, id: &InfraId) -> Result<(), ApiError> {
@@ -115,11 +119,14 @@ impl ControlPlane for RemoteControlPlane {
     }
 
     async fn set_labels(&self, run: RunId, labels: &LabelsUpdate) -> Result<(), ApiError> {
-        self.client.update_labels(run, labels).await
+        // A label is for people; one that consists of secrets is for nobody.
+        let labels = self.secrets.redact_json(labels.clone()).unwrap_or_default();
+        self.client.update_labels(run, &labels).await
     }
 
     fn log(&self, line: LogLine) {
-        self.logs.log(line);
+        let message = self.secrets.redact(line.message);
+        self.logs.log(LogLine { message, ..line });
     }
 
     async fn flush_logs(&self, run: RunId) {
@@ -127,6 +134,10 @@ impl ControlPlane for RemoteControlPlane {
     }
 
     fn emit(&self, event: Event) {
-        self.events.emit(event);
+        if let Some(event) = self.secrets.redact_json(event) {
+            self.events.emit(event);
+        } else {
+            tracing::warn!("an event is not told, because a secret is where nothing can stand in its place");
+        }
     }
 }

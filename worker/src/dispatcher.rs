@@ -12,11 +12,13 @@ use uuid::Uuid;
 use worker_core::ids::{LaunchKey, TransitionId, WorkPoolId};
 
 use crate::admission::Admission;
+use crate::budget::{Budget, Priority};
 use crate::journal::Record;
 use crate::live_runs::{Glance, LiveRuns, NoSlot, PoolIndex, Slot};
 use crate::refusals::{Refusals, Standing};
 use crate::run::{Actor, Ended, Offer, Surroundings};
 use crate::slot_limit::SlotLimit;
+use crate::slots_held::SlotsHeld;
 
 /// Starts the runs of one pool. Owns their tasks.
 #[derive(Clone)]
@@ -25,6 +27,12 @@ pub struct Dispatcher {
     pub pool: PoolIndex,
     /// Most runs at a time. None where runs are only taken over.
     pub limit: Option<SlotLimit>,
+    /// How many runs all pools together may have, and whose turn it is.
+    pub budget: Budget,
+    /// Which pool takes first while not all can.
+    pub priority: Priority,
+    /// How long a run holds its slot.
+    pub slots_held: SlotsHeld,
     /// All live runs of the daemon.
     pub live: LiveRuns,
     /// Runs that the server would not give us.
@@ -44,6 +52,8 @@ pub enum Dispatched {
     Passed,
     /// The pool has no free slot.
     LimitReached,
+    /// All pools together have none, or it is the turn of another.
+    BudgetSpent,
     /// This machine could not bear one more now.
     Held,
 }
@@ -63,25 +73,29 @@ impl Dispatcher {
             return Dispatched::Passed;
         }
         // Asked last: an answer that the run may start is used up by it.
-        let takes_a_slot = !self.live.is_live(id) && self.has_free_slot();
-        if takes_a_slot && let Err(hold) = admission.admit() {
+        let takes_a_slot = !self.live.is_live(id) && self.is_below_its_limit();
+        if takes_a_slot && !self.budget.has_room(self.pool, self.priority) {
+            return self.waits_for_others(flow_run, &pool);
+        }
+        if takes_a_slot && let Err(why) = self.admitted(admission) {
             self.around.timelines.begin(id, &flow_run.name, &pool.name);
-            self.around.timelines.note(id, format!("waits: {hold}"));
+            self.around.timelines.note(id, format!("waits: {why}"));
             return Dispatched::Held;
         }
         let key = LaunchKey { run: id, claim: TransitionId(Uuid::new_v4()) };
-        let glance = Glance::new(key, &flow_run.name, &pool.name, self.around.plugin.capabilities(), false);
-        let (slot, inbox) = match self.live.reserve(self.pool, self.most(), glance.clone()) {
+        let glance = self.glance(key, &flow_run.name, &pool.name, false);
+        let (slot, inbox) = match self.budget.reserve(self.pool, self.most(), glance.clone()) {
             Ok(reserved) => reserved,
             Err(NoSlot::AlreadyLive) => {
                 tracing::debug!("Skipping {id} because it's already being submitted");
                 return Dispatched::Passed;
             }
             Err(NoSlot::Closed) => return Dispatched::LimitReached,
-            Err(NoSlot::LimitReached { live }) => {
-                tracing::debug!("Flow run limit reached; {live} flow runs in progress.");
+            Err(NoSlot::BudgetSpent) => return self.waits_for_others(flow_run, &pool),
+            Err(NoSlot::LimitReached { held }) => {
+                tracing::debug!("Flow run limit reached; {held} flow runs in progress.");
                 self.around.timelines.begin(id, &flow_run.name, &pool.name);
-                self.around.timelines.note(id, format!("waits: the limit of {live} runs at a time is reached"));
+                self.around.timelines.note(id, format!("waits: the limit of {held} runs at a time is reached"));
                 return Dispatched::LimitReached;
             }
         };
@@ -96,11 +110,32 @@ impl Dispatcher {
         Dispatched::Started
     }
 
+    fn waits_for_others(&self, flow_run: &FlowRun, pool: &WorkPool) -> Dispatched {
+        let why = match self.budget.filling() {
+            Some((held, most)) if held >= most => format!("the limit of {most} runs of all pools is reached"),
+            _ => "it is the turn of another work pool".to_owned(),
+        };
+        self.around.timelines.begin(flow_run.id, &flow_run.name, &pool.name);
+        self.around.timelines.note(flow_run.id, format!("waits: {why}"));
+        Dispatched::BudgetSpent
+    }
+
+    /// Whether this machine can bear one more, of this pool first.
+    fn admitted(&self, admission: &Admission) -> Result<(), String> {
+        if self.budget.is_preceded(self.pool, self.priority) {
+            return Err("a work pool of a higher priority waits for this machine".to_owned());
+        }
+        admission.admit().map_err(|hold| {
+            self.budget.is_held(self.pool, self.priority);
+            hold.to_string()
+        })
+    }
+
     /// Goes on with a run that an earlier process left. Its slot may be one more than the limit. False if it is live.
     pub fn resume(&self, record: Record) -> bool {
         let Record { run, facts, timeline, .. } = record;
         let key = run.key;
-        let glance = Glance::new(key, &facts.name, &facts.pool, self.around.plugin.capabilities(), true);
+        let glance = self.glance(key, &facts.name, &facts.pool, true);
         let Ok((slot, inbox)) = self.live.reserve(self.pool, None, glance.clone()) else { return false };
         self.around.timelines.resume(key.run, &facts.name, &facts.pool, &timeline);
         let offer = Offer {
@@ -134,9 +169,18 @@ impl Dispatcher {
         );
     }
 
+    fn glance(&self, key: LaunchKey, name: &str, pool: &str, is_adopted: bool) -> Glance {
+        let (kind, capabilities) = (self.around.plugin.kind(), self.around.plugin.capabilities());
+        Glance::new(key, name, pool, kind, capabilities, is_adopted).holding_its_slot(self.slots_held)
+    }
+
     /// Whether another run could be started now.
     pub fn has_free_slot(&self) -> bool {
-        self.most().is_none_or(|most| self.live.count(self.pool) < most)
+        self.is_below_its_limit() && self.budget.has_room(self.pool, self.priority)
+    }
+
+    fn is_below_its_limit(&self) -> bool {
+        self.most().is_none_or(|most| self.live.slots(self.pool) < most)
     }
 
     fn most(&self) -> Option<usize> {

@@ -1,7 +1,8 @@
 //! The table of live runs, from which slots are derived.
 //!
 //! A slot is the presence of a run in this table, so there is no counter that a forgotten path could leave wrong: the
-//! entry is removed when the run's actor ends, however it ends.
+//! entry is removed when the run's actor ends, however it ends. Runs of some kinds give their slot back before, once their
+//! infrastructure exists; that too is read off what they show, not counted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +15,34 @@ pub use glance::{Glance, Seen, Stage};
 
 mod glance;
 
+/// Which API of this daemon a run belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkspaceIndex(pub usize);
+
 /// Which pool worker of this daemon a run belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolIndex(pub usize);
+pub struct PoolIndex {
+    /// The API of the pool.
+    pub workspace: WorkspaceIndex,
+    /// The pool among all of the daemon.
+    number: usize,
+}
 
 impl PoolIndex {
-    /// Runs that an earlier process took from a pool which this one does not serve.
-    pub const ELSEWHERE: Self = Self(usize::MAX);
+    /// A pool that this daemon serves.
+    pub const fn new(workspace: WorkspaceIndex, number: usize) -> Self {
+        Self { workspace, number }
+    }
+
+    /// Runs that an earlier process took from pools which this one does not serve.
+    pub const fn elsewhere(workspace: WorkspaceIndex) -> Self {
+        Self { workspace, number: usize::MAX }
+    }
 }
+
+/// What a run is told. A channel has room for 32 of them from the start, and runs are told little: in a box they weigh nothing
+/// while they are not there, which thousands of live runs otherwise pay for.
+pub type Message = Box<Input>;
 
 /// Inputs that wait for an actor. An actor takes them at once, so more than these mean a flood of repeated stops.
 const INBOX: usize = 16;
@@ -42,7 +63,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Live {
-    inbox: mpsc::Sender<Input>,
+    inbox: mpsc::Sender<Message>,
     glance: Glance,
 }
 
@@ -64,12 +85,14 @@ pub enum NoSlot {
     Closed,
     /// The pool's limit is reached.
     LimitReached {
-        /// How many runs of the pool are live.
-        live: usize,
+        /// How many runs of the pool hold a slot.
+        held: usize,
     },
+    /// The limit of the whole daemon is reached.
+    BudgetSpent,
 }
 
-/// A run's place in the table. Dropping it frees the slot.
+/// A run's place in the table. Dropping it frees the slot, if the run has not given it back before.
 #[derive(Debug)]
 pub struct Slot {
     runs: LiveRuns,
@@ -93,7 +116,7 @@ impl LiveRuns {
         pool: PoolIndex,
         limit: Option<usize>,
         glance: Glance,
-    ) -> Result<(Slot, mpsc::Receiver<Input>), NoSlot> {
+    ) -> Result<(Slot, mpsc::Receiver<Message>), NoSlot> {
         let run = glance.key().run;
         let mut table = self.table();
         if table.closed {
@@ -103,9 +126,11 @@ impl LiveRuns {
             return Err(NoSlot::AlreadyLive);
         }
         let runs = table.pools.entry(pool).or_default();
-        if limit.is_some_and(|limit| runs.len() >= limit) {
-            return Err(NoSlot::LimitReached { live: runs.len() });
+        let held = slots(runs);
+        if limit.is_some_and(|limit| held >= limit) {
+            return Err(NoSlot::LimitReached { held });
         }
+        glance.in_table(&self.changes);
         let (sender, receiver) = mpsc::channel(INBOX);
         runs.insert(run, Live { inbox: sender, glance });
         drop(table);
@@ -121,6 +146,21 @@ impl LiveRuns {
     /// How many runs of a pool are live.
     pub fn count(&self, pool: PoolIndex) -> usize {
         self.table().pools.get(&pool).map_or(0, HashMap::len)
+    }
+
+    /// How many runs of a pool hold a slot.
+    pub fn slots(&self, pool: PoolIndex) -> usize {
+        self.table().pools.get(&pool).map_or(0, slots)
+    }
+
+    /// How many runs of all pools hold a slot.
+    pub fn slots_in_all(&self) -> usize {
+        self.table().pools.values().map(slots).sum()
+    }
+
+    /// Tells whoever waits for a slot that there may be one, although no run came or went.
+    pub fn stir(&self) {
+        self.changes.send_modify(|generation| *generation += 1);
     }
 
     /// How many runs are live in all pools.
@@ -141,6 +181,13 @@ impl LiveRuns {
     /// Whether any execution of a run is live.
     pub fn is_live(&self, run: RunId) -> bool {
         self.table().pools.values().any(|runs| runs.contains_key(&run))
+    }
+
+    /// Everything of one API that is live, in no order.
+    pub fn sightings_of(&self, workspace: WorkspaceIndex) -> Vec<Sighting> {
+        let mut sightings = self.sightings();
+        sightings.retain(|sighting| sighting.pool.workspace == workspace);
+        sightings
     }
 
     /// Everything that is live, in no order.
@@ -168,7 +215,7 @@ impl LiveRuns {
     pub fn tell(&self, pool: PoolIndex, run: RunId, input: Input) {
         let inbox = self.table().pools.get(&pool).and_then(|runs| runs.get(&run).map(|live| live.inbox.clone()));
         if let Some(inbox) = inbox
-            && inbox.try_send(input).is_err()
+            && inbox.try_send(Box::new(input)).is_err()
         {
             tracing::debug!(%run, "the run has ended, or has not yet acted on what it was told before");
         }
@@ -190,7 +237,7 @@ impl LiveRuns {
         }
     }
 
-    /// Changes with every run that comes or goes.
+    /// Changes with every run that comes, goes, or gives its slot back before.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -210,6 +257,10 @@ impl LiveRuns {
     }
 }
 
+fn slots(runs: &HashMap<RunId, Live>) -> usize {
+    runs.values().filter(|live| live.glance.holds_slot()).count()
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(runs) = self.runs.table().pools.get_mut(&self.pool) {
@@ -222,14 +273,18 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
-    use worker_core::ids::TransitionId;
-    use worker_core::machine::StopReason;
+    use worker_core::handle::{Handle, PluginKind};
+    use worker_core::ids::{InfraId, TransitionId};
+    use worker_core::machine::{Phase, Run, StopReason};
+    use worker_core::spec::ReportState;
 
     use infra_contract::{CancelsRunning, Capabilities};
 
     use super::*;
+    use crate::slots_held::SlotsHeld;
 
-    const POOL: PoolIndex = PoolIndex(0);
+    const POOL: PoolIndex = PoolIndex::new(WorkspaceIndex(0), 0);
+    const OTHER: PoolIndex = PoolIndex::new(WorkspaceIndex(0), 1);
 
     fn run(n: u128) -> Glance {
         let key = LaunchKey { run: RunId(Uuid::from_u128(n)), claim: TransitionId(Uuid::nil()) };
@@ -238,8 +293,9 @@ mod tests {
                 cancels_running: CancelsRunning::Worker,
                 handles_cleanup_messages: true,
                 outlives_worker: false,
+                puts_runs_back: false,
             };
-            Glance::new(key, "name", "pool", capabilities, false)
+            Glance::new(key, "name", "pool", PluginKind::new("process"), capabilities, false)
         }
     }
 
@@ -247,7 +303,7 @@ mod tests {
     fn a_slot_is_free_again_when_it_is_dropped_and_never_twice() {
         let runs = LiveRuns::default();
         let (first, _inbox) = runs.reserve(POOL, Some(1), run(1)).unwrap();
-        assert_eq!(runs.reserve(POOL, Some(1), run(2)).unwrap_err(), NoSlot::LimitReached { live: 1 });
+        assert_eq!(runs.reserve(POOL, Some(1), run(2)).unwrap_err(), NoSlot::LimitReached { held: 1 });
         drop(first);
         assert_eq!(runs.count(POOL), 0);
         assert!(runs.reserve(POOL, Some(1), run(2)).is_ok());
@@ -257,14 +313,59 @@ mod tests {
     fn a_run_is_live_once_whatever_pool_offers_it() {
         let runs = LiveRuns::default();
         let _held = runs.reserve(POOL, None, run(1)).unwrap();
-        assert_eq!(runs.reserve(PoolIndex(1), None, run(1)).unwrap_err(), NoSlot::AlreadyLive);
+        assert_eq!(runs.reserve(OTHER, None, run(1)).unwrap_err(), NoSlot::AlreadyLive);
     }
 
     #[test]
     fn a_limit_counts_one_pool_only() {
         let runs = LiveRuns::default();
         let _held = runs.reserve(POOL, Some(1), run(1)).unwrap();
-        assert!(runs.reserve(PoolIndex(1), Some(1), run(2)).is_ok());
+        assert!(runs.reserve(OTHER, Some(1), run(2)).is_ok());
+    }
+
+    fn submitted(n: u128) -> Run {
+        let key = run(n).key();
+        let handle = Handle {
+            kind: PluginKind::new("k"),
+            version: 1,
+            key,
+            infra_id: InfraId("job".to_owned()),
+            report_state: ReportState::default(),
+            cancels_itself: false,
+            detail: Arc::default(),
+        };
+        Run { phase: Phase::Running(handle), ..Run::offered(key) }
+    }
+
+    #[test]
+    fn a_run_that_may_gives_its_slot_back_once_it_is_submitted_and_stays_live() {
+        let runs = LiveRuns::default();
+        let mut changes = runs.changes();
+        let glance = run(1).holding_its_slot(SlotsHeld::UntilSubmitted);
+        let (slot, _inbox) = runs.reserve(POOL, Some(1), glance.clone()).unwrap();
+        glance.saw(&Run::offered(glance.key()));
+        assert_eq!(runs.reserve(POOL, Some(1), run(2)).unwrap_err(), NoSlot::LimitReached { held: 1 });
+
+        changes.mark_unchanged();
+        glance.saw(&submitted(1));
+        assert!(changes.has_changed().unwrap(), "whoever waits for a slot hears of it");
+        assert_eq!((runs.slots(POOL), runs.count(POOL), runs.is_live(glance.key().run)), (0, 1, true));
+        let _second = runs.reserve(POOL, Some(1), run(2)).unwrap();
+
+        changes.mark_unchanged();
+        glance.saw(&submitted(1));
+        assert!(!changes.has_changed().unwrap(), "a slot is given back once");
+        drop(slot);
+        assert_eq!((runs.slots(POOL), runs.count(POOL)), (1, 1));
+    }
+
+    #[test]
+    fn a_run_holds_its_slot_until_its_end_unless_its_kind_says_otherwise() {
+        let runs = LiveRuns::default();
+        let glance = run(1);
+        let _held = runs.reserve(POOL, Some(1), glance.clone()).unwrap();
+        glance.saw(&submitted(1));
+        assert_eq!(runs.slots(POOL), 1);
     }
 
     #[test]
@@ -281,7 +382,7 @@ mod tests {
         for _ in 0..INBOX + 5 {
             runs.tell_all(&Input::Stop(StopReason::Cancelled));
         }
-        assert_eq!(inbox.recv().await, Some(Input::Stop(StopReason::Cancelled)));
+        assert_eq!(inbox.recv().await, Some(Box::new(Input::Stop(StopReason::Cancelled))));
     }
 
     #[tokio::test]

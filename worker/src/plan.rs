@@ -5,33 +5,39 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use central_api_client::ClientSettings;
 use serde_json::{Map, Value};
-use worker_config::{AdmissionSettings, RunsAtStop};
+use worker_config::{AdmissionSettings, RunsAtStop, place};
 
 use worker_core::rerun::RerunPolicy;
 
+use crate::budget::Priority;
+use crate::code_cache::CodeCache;
+use crate::live_runs::WorkspaceIndex;
+use crate::policy::PolicyInForce;
+use crate::pool::late::LatePolicy;
+use crate::redaction::KnownSecrets;
 use crate::registry::PluginSettings;
 use crate::run::RunSettings;
 
 /// Everything the daemon needs to know. Holds credentials, so there is no `Debug`.
 pub struct DaemonPlan {
-    /// How to reach the API.
-    pub client: ClientSettings,
-    /// The pools, at least one.
+    /// The APIs, at least one.
+    pub workspaces: Vec<WorkspacePlan>,
+    /// The pools.
     pub pools: Vec<PoolPlan>,
-    /// Settings of the kinds of infrastructure.
-    pub plugins: PluginSettings,
-    /// Settings of every run.
-    pub run_settings: RunSettings,
     /// One round and no more.
     pub run_once: bool,
     /// Whether to wait for an API that gives no sensible answer at the start.
     pub wait_for_api: bool,
     /// Whether to compare versions at the start.
     pub check_server_version: bool,
-    /// Host and port of the health server.
+    /// Host and port of `--with-healthcheck`.
     pub health: Option<(String, u16)>,
-    /// Host and port of the metrics server.
+    /// Host and port of Prefect's client metrics, where every path is that of the metrics.
     pub metrics: Option<(String, u16)>,
+    /// Host and port of the worker's own setting.
+    pub monitoring: Option<(String, u16)>,
+    /// The secrets that are known at the start, which the log loses already.
+    pub secrets: KnownSecrets,
     /// How cancellations are noticed.
     pub cancellation: CancellationPlan,
     /// Where the daemons of this user keep what must survive them.
@@ -40,6 +46,33 @@ pub struct DaemonPlan {
     pub admission: AdmissionSettings,
     /// What becomes of runs when the daemon stops.
     pub shutdown: ShutdownPlan,
+    /// What runs may be.
+    pub policy: PolicyInForce,
+    /// Where the audit log is, if there is to be one.
+    pub audit: Option<AuditPlan>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug)]
+pub struct AuditPlan {
+    /// Its file.
+    pub file: Utf8PathBuf,
+    /// Whether a run may not be launched without its line.
+    pub required: bool,
+}
+
+/// One API, and what is the business of its runs alone. Holds credentials, so there is no `Debug`.
+pub struct WorkspacePlan {
+    /// Its name, if it has a `[[workspace]]` table.
+    pub name: Option<String>,
+    /// How to reach the API.
+    pub client: ClientSettings,
+    /// Settings of the kinds of infrastructure.
+    pub plugins: PluginSettings,
+    /// Settings of every run.
+    pub run_settings: RunSettings,
+    /// Where code is kept for later runs, if it is.
+    pub code_cache: Option<CodeCache>,
 }
 
 /// What becomes of runs when the daemon stops.
@@ -67,8 +100,12 @@ pub struct CancellationPlan {
 }
 
 /// One pool, as it was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolPlan {
+    /// Its API.
+    pub workspace: WorkspaceIndex,
+    /// The name of that, if it has one.
+    pub workspace_name: Option<String>,
     /// The pool.
     pub pool: String,
     /// The worker's name, if given.
@@ -79,8 +116,12 @@ pub struct PoolPlan {
     pub work_queues: Vec<String>,
     /// At most this many runs at a time.
     pub limit: Option<usize>,
+    /// Which pool takes first while not all can.
+    pub priority: Priority,
     /// Which crashes are not the end of a run.
     pub rerun: RerunPolicy,
+    /// What becomes of runs that are late.
+    pub late: LatePolicy,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// The template, if given.
@@ -91,4 +132,35 @@ pub struct PoolPlan {
     pub query_interval: Duration,
     /// Mean time between heartbeats.
     pub heartbeat_interval: Duration,
+}
+
+impl PoolPlan {
+    /// The pool as people are told of it: `gpu`, or `acme/gpu` in a workspace that has a name.
+    pub fn place(&self) -> String {
+        place(self.workspace_name.as_deref(), &self.pool)
+    }
+}
+
+#[cfg(test)]
+impl PoolPlan {
+    /// A pool of which nothing is set.
+    pub(crate) fn of_tests() -> Self {
+        Self {
+            workspace: WorkspaceIndex(0),
+            workspace_name: None,
+            pool: "pool".to_owned(),
+            worker_name: None,
+            kind: None,
+            work_queues: Vec::new(),
+            limit: None,
+            priority: Priority(100),
+            rerun: RerunPolicy::default(),
+            late: LatePolicy::All,
+            prefetch: Duration::from_secs(10),
+            base_job_template: None,
+            create_pool_if_not_found: true,
+            query_interval: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(30),
+        }
+    }
 }

@@ -7,10 +7,14 @@ use infra_contract::InfraPlugin;
 use tokio_util::task::TaskTracker;
 use worker_core::rerun::RerunPolicy;
 
+use crate::audit::AuditLog;
 use crate::console::OutputSink;
 use crate::control_plane::RemoteControlPlane;
 use crate::journal::DiskJournal;
 use crate::live_runs::LiveRuns;
+use crate::metrics::Metrics;
+use crate::policy::PolicyInForce;
+use crate::redaction::KnownSecrets;
 use crate::run::{RunSettings, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
 
@@ -35,6 +39,14 @@ pub struct Resources {
     pub run_settings: Arc<RunSettings>,
     /// Decisions.
     pub timelines: Timelines,
+    /// What is written down of what is done with runs.
+    pub audit: AuditLog,
+    /// What runs may be.
+    pub policy: PolicyInForce,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What must not leave the process.
+    pub secrets: KnownSecrets,
 }
 
 impl Resources {
@@ -46,7 +58,7 @@ impl Resources {
         plugin: Arc<dyn InfraPlugin>,
         rerun: Arc<RerunPolicy>,
     ) -> Surroundings {
-        let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone());
+        let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone(), self.secrets.clone());
         Surroundings {
             identity,
             api: Arc::new(api),
@@ -55,6 +67,10 @@ impl Resources {
             output: self.output.clone(),
             settings: Arc::clone(&self.run_settings),
             timelines: self.timelines.clone(),
+            audit: self.audit.clone(),
+            policy: self.policy.clone(),
+            metrics: self.metrics.clone(),
+            secrets: self.secrets.clone(),
             rerun,
         }
     }

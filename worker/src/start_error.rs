@@ -47,6 +47,9 @@ pub enum StartError {
     /// Signal handlers.
     #[error("the stop signals cannot be taken over")]
     Signals(#[source] std::io::Error),
+    /// The audit log, which is required.
+    #[error("the audit log cannot be written")]
+    AuditLog(#[source] std::io::Error),
     /// The output thread.
     #[error("the thread for the output of flow processes cannot be started")]
     OutputThread(#[source] std::io::Error),
@@ -75,6 +78,9 @@ impl StartError {
             Self::StateFolder(_) | Self::Journal(_) => Some(
                 "Name a directory that this user can write, and whose disk is not full, with WORKER_STATE_DIR or `dir` in the section [state]."
                     .to_owned(),
+            ),
+            Self::AuditLog(_) => Some(
+                "Name a file that this user can write with `file` in the section [audit], or do not require it.".to_owned(),
             ),
             Self::Client(_) | Self::RunOnce { .. } | Self::Signals(_) | Self::OutputThread(_) => None,
         }

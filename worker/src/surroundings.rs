@@ -12,13 +12,35 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// Why children end with this process, if they do. A process that is not sure waits for them rather than lose them.
 pub async fn end_of_our_children(variables: &BTreeMap<String, String>) -> Option<String> {
-    if let Some(container) = container(variables) {
-        return Some(format!("this is a container ({container}), which ends with this process"));
-    }
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let unit = unit_in(&groups)?;
-    let mode = kill_mode(unit).await;
-    end_by_kill_mode(unit.name, mode.as_deref())
+    match decisive(unit_in(&groups), Path::new(SYSTEMD_RUNS).exists(), container(variables)) {
+        Decisive::Container(mark) => Some(format!("this is a container ({mark}), which ends with this process")),
+        Decisive::Unit(unit) => end_by_kill_mode(unit.name, kill_mode(unit).await.as_deref()),
+        Decisive::Nothing => None,
+    }
+}
+
+/// Is there where systemd is process 1.
+const SYSTEMD_RUNS: &str = "/run/systemd/system";
+
+/// What decides about our children.
+#[derive(Debug, PartialEq, Eq)]
+enum Decisive<'g> {
+    /// The container, and what tells that it is one.
+    Container(String),
+    /// The service of systemd.
+    Unit(Unit<'g>),
+    Nothing,
+}
+
+/// A container may be a whole machine, with a systemd of its own: then a process in it can end without the container.
+fn decisive(unit: Option<Unit<'_>>, systemd_runs: bool, container: Option<String>) -> Decisive<'_> {
+    match (unit, container) {
+        (Some(unit), Some(_)) if systemd_runs => Decisive::Unit(unit),
+        (_, Some(mark)) => Decisive::Container(mark),
+        (Some(unit), None) => Decisive::Unit(unit),
+        (None, None) => Decisive::Nothing,
+    }
 }
 
 /// What a unit's `KillMode` does to our children. Only `mixed` lets us wait for them: with `control-group`, systemd's default,
@@ -61,10 +83,14 @@ struct Unit<'g> {
 /// process that it starts itself, which may be a wrapper, and not at all before version 248. A scope is a session of somebody,
 /// which outlives any process of it, and a user's systemd is no service that runs us.
 fn unit_in(groups: &str) -> Option<Unit<'_>> {
-    let path = groups.lines().find_map(|line| {
+    // In a container one of the two hierarchies may end at its root.
+    groups.lines().find_map(|line| {
         let (names, path) = line.split_once(':')?.1.split_once(':')?;
-        (names.is_empty() || names == "name=systemd").then_some(path)
-    })?;
+        if names.is_empty() || names == "name=systemd" { unit_of(path) } else { None }
+    })
+}
+
+fn unit_of(path: &str) -> Option<Unit<'_>> {
     let is_unit = |part: &str| matches!(part.rsplit_once('.'), Some((_, "service" | "scope")));
     let is_users_systemd = |part: &str| part.starts_with("user@");
     let mut units = path.rsplit('/').filter(|part| is_unit(part));
@@ -98,7 +124,21 @@ mod tests {
         assert_eq!(unit_in(delegated), unit("worker.service", false));
         let hybrid = "4:memory:/system.slice/other.service\n1:name=systemd:/system.slice/worker@a.service/run\n0::/\n";
         assert_eq!(unit_in(hybrid), unit("worker@a.service", false));
+        let in_a_container = "9:name=systemd:/\n0::/system.slice/worker.service\n";
+        assert_eq!(unit_in(in_a_container), unit("worker.service", false));
         assert_eq!(unit_in("0::/\n"), None);
+    }
+
+    #[test]
+    fn a_container_that_is_a_machine_of_its_own_leaves_the_decision_to_its_systemd() {
+        let unit = || unit_in("0::/system.slice/worker.service\n");
+        let mark = || Some("/.dockerenv exists".to_owned());
+        let container = || Decisive::Container("/.dockerenv exists".to_owned());
+        assert_eq!(decisive(unit(), true, mark()), Decisive::Unit(unit().unwrap()));
+        assert_eq!(decisive(unit(), false, mark()), container(), "a unit of the host, which does not reach in here");
+        assert_eq!(decisive(None, true, mark()), container(), "somebody's shell in it");
+        assert_eq!(decisive(unit(), true, None), Decisive::Unit(unit().unwrap()));
+        assert_eq!(decisive(None, true, None), Decisive::Nothing);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use worker_core::ids::{InfraId, RunId};
 
+use crate::redaction::KnownSecrets;
+
 /// So many notes of a run are kept: the first half and the last half of them.
 const MOST_NOTES: usize = 60;
 /// So many runs are remembered.
@@ -50,9 +52,16 @@ struct Kept {
     runs: HashMap<RunId, Timeline>,
     /// Oldest first.
     order: VecDeque<RunId>,
+    /// What is left out of notes: they are on disk, and shown to people.
+    secrets: KnownSecrets,
 }
 
 impl Timelines {
+    /// Of a process that knows these secrets.
+    pub fn without(secrets: KnownSecrets) -> Self {
+        Self(Arc::new(Mutex::new(Kept { secrets, ..Kept::default() })))
+    }
+
     /// Begins the timeline of a run, or goes on with it.
     pub fn begin(&self, run: RunId, name: &str, pool: &str) {
         let mut kept = self.kept();
@@ -79,8 +88,8 @@ impl Timelines {
 
     /// Adds a note to a timeline that was begun. A note that repeats the last one is not added.
     pub fn note(&self, run: RunId, text: impl Into<String>) {
-        let text = text.into();
         let mut kept = self.kept();
+        let text = kept.secrets.redact(text.into());
         let Some(timeline) = kept.runs.get_mut(&run) else { return };
         if timeline.notes.last().is_some_and(|last| last.text == text) {
             return;

@@ -15,6 +15,7 @@ use crate::headers;
 use crate::request::{Call, endpoint};
 use crate::retry::CallKind;
 use crate::settings::{ClientSettings, Credentials, LogSettings, RetrySettings};
+use crate::traffic::Traffic;
 use crate::transport;
 use crate::undecodable::Complaints;
 
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) upgrade_headers: HeaderMap,
     pub(crate) answered_before: AtomicBool,
     pub(crate) complaints: Complaints,
+    pub(crate) traffic: Option<Arc<dyn Traffic>>,
 }
 
 #[derive(Default)]
@@ -76,6 +78,7 @@ impl Client {
             request_timeout: settings.request_timeout,
             answered_before: AtomicBool::new(false),
             complaints: Complaints::default(),
+            traffic: settings.traffic,
         };
         Ok(Self { shared: Arc::new(shared), attribution: Arc::default() })
     }

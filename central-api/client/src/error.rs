@@ -1,6 +1,7 @@
 //! What can go wrong with a call.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 /// Any error, as a cause.
@@ -87,6 +88,26 @@ pub enum TransportError {
     /// The connection broke before the answer was complete. The API may have acted.
     #[error("the exchange was interrupted")]
     Interrupted(#[source] BoxError),
+}
+
+impl TransportError {
+    /// What is wrong with the server's certificate, or with TLS otherwise, if that is why.
+    pub fn tls_problem(&self) -> Option<String> {
+        let (Self::Connect(source) | Self::Timeout(source) | Self::Interrupted(source)) = self;
+        let mut next: Option<&(dyn Error + 'static)> = Some(source.as_ref());
+        while let Some(error) = next {
+            if let Some(problem) = error.downcast_ref::<rustls::Error>() {
+                return Some(problem.to_string());
+            }
+            // An I/O error passes over what it holds when it is asked for its source.
+            let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            next = match held {
+                Some(held) => Some(held),
+                None => error.source(),
+            };
+        }
+        None
+    }
 }
 
 impl From<reqwest::Error> for TransportError {

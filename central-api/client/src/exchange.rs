@@ -15,6 +15,7 @@ use crate::error::{ApiError, TransportError};
 use crate::headers::{CSRF_CLIENT, CSRF_TOKEN};
 use crate::request::Call;
 use crate::retry::{CallKind, Failure, Policy};
+use crate::traffic::Try;
 
 /// Longest body that is read. A poll returns at most 200 runs with at most half a megabyte of parameters each.
 const LONGEST_BODY: usize = 128 * 1024 * 1024;
@@ -80,11 +81,14 @@ impl Client {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             request = request.body(body.clone());
         }
+        let mut tried = Try::begin(self.shared.traffic.as_ref(), call.name);
         let response = request.headers(headers).send().await?;
         self.shared.answered_before.store(true, Ordering::Relaxed);
         let status = response.status();
         let headers = response.headers().clone();
-        Ok(Answer { status, headers, body: whole_body(response).await? })
+        let body = whole_body(response).await?;
+        tried.answered(status.as_u16());
+        Ok(Answer { status, headers, body })
     }
 }
 

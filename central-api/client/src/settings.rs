@@ -1,11 +1,14 @@
 //! What a client is built from. Nothing here is read from the environment, except the proxy variables, which the HTTP
 //! library reads itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use secrecy::SecretString;
 use url::Url;
+
+use crate::traffic::Traffic;
 
 /// Settings of a [`Client`](crate::Client).
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct ClientSettings {
     pub retry: RetrySettings,
     /// How log lines are shipped.
     pub log: LogSettings,
+    /// Who is told how calls go, if anybody wants to know.
+    pub traffic: Option<Arc<dyn Traffic>>,
 }
 
 /// How we prove who we are.

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
 use crate::error::ClientBuildError;
 use crate::settings::ClientSettings;
 use crate::tls::tls_config;
@@ -43,4 +47,17 @@ pub(crate) fn upgrade_client(settings: &ClientSettings) -> Result<reqwest::Clien
         .http1_only()
         .build()
         .map_err(ClientBuildError::Http)
+}
+
+/// The proxy through which the clients reach a URL, by the environment, without its user and password.
+pub fn proxy_for(url: &Url) -> Option<String> {
+    let destination: Uri = url.as_str().parse().ok()?;
+    // What reqwest itself asks.
+    let proxy = Matcher::from_system().intercept(&destination)?;
+    let uri = proxy.uri();
+    let scheme = uri.scheme_str().unwrap_or("http");
+    Some(match uri.port() {
+        Some(port) => format!("{scheme}://{}:{port}", uri.host()?),
+        None => format!("{scheme}://{}", uri.host()?),
+    })
 }

@@ -127,12 +127,23 @@ pub struct FlowRunsFilterRequest {
     /// The filter.
     #[serde(default)]
     pub flow_runs: Option<FlowRunFilter>,
+    /// Only runs of these work pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_pools: Option<WorkPoolFilter>,
     /// How many to skip.
     #[serde(default)]
     pub offset: u32,
     /// At most this many.
     #[serde(default)]
     pub limit: Option<u32>,
+}
+
+/// A filter on work pools.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkPoolFilter {
+    /// By name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AnyOf<String>>,
 }
 
 /// A filter on flow runs.

@@ -76,6 +76,15 @@ pub struct WorkQueue {
     pub other: Map<String, Value>,
 }
 
+/// `POST /work_pools/filter`: all pools, page by page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkPoolsFilterRequest {
+    /// At most this many.
+    pub limit: u32,
+    /// How many to skip.
+    pub offset: u32,
+}
+
 /// `POST /work_pools/{pool}/queues/filter`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkQueuesFilterRequest {

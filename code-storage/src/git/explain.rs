@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
+use super::GitClone;
+use super::cached::CachedError;
 use super::command::GitError;
 use super::failure::Cause;
-use super::lock::{DirectoryLock, LockError};
 use super::worktree::StepError;
 use crate::CodeError;
-use crate::plan::GitClone;
+use crate::cache::{Cache, LockError, is_full_disk};
 
 /// What the errors of one fetch have in common.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,12 @@ impl Explain<'_> {
             {
                 CodeError::Submodules { repository: self.repository(), detail: failure.detail }
             }
-            StepError::Repository(error) | StepError::Submodules(error) => self.git(error),
+            StepError::Lfs(GitError::Failed(failure))
+                if !matches!(failure.cause, Cause::DiskFull | Cause::Unreachable) =>
+            {
+                CodeError::Lfs { repository: self.repository(), detail: failure.detail }
+            }
+            StepError::Repository(error) | StepError::Lfs(error) | StepError::Submodules(error) => self.git(error),
         }
     }
 
@@ -49,6 +55,9 @@ impl Explain<'_> {
             Cause::RevisionMissing => {
                 CodeError::RevisionMissing { repository, revision: self.wanted.revision.to_string(), detail }
             }
+            Cause::HostKey => CodeError::HostKey { repository, detail },
+            Cause::SshRefused => CodeError::SshRefused { repository, detail },
+            Cause::Certificate => CodeError::Certificate { repository, detail },
             Cause::NotFound => CodeError::NotFound { repository, detail },
             Cause::Refused => CodeError::Refused { repository, detail },
             Cause::Unreachable => CodeError::Unreachable { repository, detail },
@@ -56,9 +65,18 @@ impl Explain<'_> {
         }
     }
 
-    pub(super) fn lock(&self, error: LockError) -> CodeError {
+    /// What `git` writes on the way to a cached clone goes to the cache.
+    pub(super) fn cached(&self, error: CachedError, cache: &Cache) -> CodeError {
         match error {
-            LockError::File(source) => self.files(&DirectoryLock::path(self.into), source),
+            CachedError::Step(error) => Explain { into: cache.directory(), ..*self }.step(error),
+            CachedError::Lock(path, error) => self.lock(&path, error),
+            CachedError::Files(path, source) => self.files(&path, source),
+        }
+    }
+
+    pub(super) fn lock(&self, path: &Utf8Path, error: LockError) -> CodeError {
+        match error {
+            LockError::File(source) => self.files(path, source),
             LockError::TimedOut => self.git(GitError::TimedOut),
             LockError::Cancelled => self.git(GitError::Cancelled),
         }
@@ -66,8 +84,8 @@ impl Explain<'_> {
 
     pub(super) fn files(&self, path: &Utf8Path, source: io::Error) -> CodeError {
         let repository = self.repository();
-        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-            CodeError::DiskFull { repository, directory: self.into.to_owned() }
+        if is_full_disk(&source) {
+            CodeError::DiskFull { repository, directory: path.to_owned() }
         } else {
             CodeError::Files { repository, path: path.to_owned(), source }
         }

@@ -2,8 +2,11 @@
 
 /// The causes that are told apart, because they differ in what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     DiskFull,
+    HostKey,
+    SshRefused,
+    Certificate,
     RevisionMissing,
     NotFound,
     Refused,
@@ -13,7 +16,7 @@ pub(super) enum Cause {
 
 /// `git` ended with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) cause: Cause,
     /// Its last lines, with the users and passwords of URLs masked.
     pub(super) detail: String,
@@ -22,6 +25,17 @@ pub(super) struct Failure {
 /// In order of precedence: the first text found decides. `git` is run with English messages.
 const SIGNS: &[(Cause, &[&str])] = &[
     (Cause::DiskFull, &["no space left on device", "disk quota exceeded"]),
+    (Cause::HostKey, &["host key verification failed"]),
+    (Cause::SshRefused, &["permission denied (", "too many authentication failures"]),
+    (
+        Cause::Certificate,
+        &[
+            "certificate problem",
+            "certificate verification failed",
+            "certificate subject name",
+            "certificate has expired",
+        ],
+    ),
     (
         Cause::RevisionMissing,
         &[
@@ -171,6 +185,19 @@ mod tests {
             ("fatal: unable to access 'https://h.test/': Could not resolve host: h.test", Cause::Unreachable),
             ("error: RPC failed; curl 56 Recv failure\nfatal: early EOF", Cause::Unreachable),
             ("fatal: cannot store pack file: No space left on device\nfatal: fetch-pack: early EOF", Cause::DiskFull),
+            ("Host key verification failed.\nfatal: Could not read from remote repository.", Cause::HostKey),
+            (
+                "git@h.test: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                Cause::SshRefused,
+            ),
+            (
+                "fatal: unable to access 'https://h.test/': SSL certificate problem: certificate has expired",
+                Cause::Certificate,
+            ),
+            (
+                "fatal: unable to access 'https://h.test/': server certificate verification failed. CAfile: none",
+                Cause::Certificate,
+            ),
             ("fatal: something new", Cause::Unknown),
         ] {
             assert_eq!(Failure::read(said, "exit status: 128").cause, cause, "{said}");

@@ -4,126 +4,122 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{EngineReason, StepAction};
+use crate::objects::Unreadable;
 
-/// The directories of the clones made so far, by the id of their step.
-///
-/// The output of `git_clone` is the name of its directory, which is known before it runs; the output of
-/// `set_working_directory` is not, so placeholders for it are left to the SDK.
-#[derive(Debug, Default)]
-pub(super) struct CloneOutputs(BTreeMap<String, String>);
+/// What is wrong with an input. Completes "the input … of the step …" and never repeats a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InputError {
+    pub(crate) input: String,
+    pub(crate) problem: &'static str,
+}
 
-impl CloneOutputs {
-    pub(super) fn record(&mut self, id: &str, action: &StepAction) {
-        match action {
-            StepAction::GitClone(clone) => self.0.insert(id.to_owned(), clone.directory_name.clone()),
-            // A later step of the same id takes the name over.
-            StepAction::SetWorkingDirectory(_) => self.0.remove(id),
-        };
-    }
-
-    /// Puts the directories in the places of `{{ <id>.directory }}`.
-    fn fill(&self, value: &Value) -> Value {
-        let Value::String(text) = value else { return value.clone() };
-        let filled = self.0.iter().fold(text.clone(), |text, (id, directory)| {
-            text.replace(&format!("{{{{ {id}.directory }}}}"), directory)
-                .replace(&format!("{{{{{id}.directory}}}}"), directory)
-        });
-        Value::String(filled)
+impl InputError {
+    pub(crate) fn new(input: &str, problem: &'static str) -> Self {
+        Self { input: input.to_owned(), problem }
     }
 }
 
-/// The inputs of one step. Empty values count as absent, as they do in the SDK.
-#[derive(Debug)]
-pub(super) struct StepInputs<'a> {
-    step: &'a str,
-    values: Map<String, Value>,
+/// Why a step does not do what its inputs say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InputProblem {
+    Input(InputError),
+    Store(Unreadable),
 }
+
+impl From<InputError> for InputProblem {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl From<Unreadable> for InputProblem {
+    fn from(reason: Unreadable) -> Self {
+        Self::Store(reason)
+    }
+}
+
+/// The inputs of one step, filled in.
+#[derive(Clone, Copy)]
+pub(super) struct StepInputs<'a>(pub(super) &'a Map<String, Value>);
 
 impl<'a> StepInputs<'a> {
-    pub(super) fn new(step: &'a str, given: &Map<String, Value>, outputs: &CloneOutputs) -> Self {
-        let values = given
-            .iter()
-            .filter(|(_, value)| !is_empty(value))
-            .map(|(input, value)| (input.clone(), outputs.fill(value)))
-            .collect();
-        Self { step, values }
-    }
-
-    /// Checks that the step has literal values for these inputs and nothing else besides its `id`.
-    pub(super) fn allow_only(&self, known: &[&str]) -> Result<(), EngineReason> {
-        let step = || self.step.to_owned();
-        for (input, value) in &self.values {
-            match input.as_str() {
-                "requires" => return Err(EngineReason::Requires { step: step() }),
-                "access_token" | "credentials" if self.step == "git_clone" => {
-                    return Err(EngineReason::Credentials { step: step() });
-                }
-                "id" => {}
-                _ if known.contains(&input.as_str()) => {}
-                _ => return Err(EngineReason::UnknownInput { step: step(), input: input.clone() }),
-            }
-            if has_placeholder(value) {
-                return Err(EngineReason::Placeholder { step: step(), input: input.clone() });
-            }
-        }
-        Ok(())
-    }
-
-    /// A text, if there is one.
-    pub(super) fn text(&self, input: &str) -> Result<Option<&str>, EngineReason> {
-        self.values.get(input).map(|value| self.as_text(input, value)).transpose()
-    }
-
-    /// A list of texts, empty if there is none.
-    pub(super) fn texts(&self, input: &str) -> Result<Vec<String>, EngineReason> {
-        match self.values.get(input) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => {
-                values.iter().map(|value| self.as_text(input, value).map(str::to_owned)).collect()
-            }
-            Some(_) => Err(self.unusable(input, "is not a list")),
+    /// A text, if there is one: null counts as none.
+    pub(super) fn text(self, input: &str) -> Result<Option<&'a str>, InputError> {
+        match self.0.get(input) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.contains('\0') => Err(InputError::new(input, "has control characters")),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(InputError::new(input, "is not a text")),
         }
     }
 
-    /// A truth value, false if there is none.
-    pub(super) fn flag(&self, input: &str) -> Result<bool, EngineReason> {
-        match self.values.get(input) {
-            None => Ok(false),
+    /// A text that has to be there.
+    pub(super) fn required_text(self, input: &str) -> Result<&'a str, InputError> {
+        self.text(input)?.ok_or_else(|| InputError::new(input, "is missing"))
+    }
+
+    /// A text of one line, if there is one: an empty one counts as none.
+    pub(super) fn word(self, input: &str) -> Result<Option<&'a str>, InputError> {
+        self.text(input)?.filter(|text| !text.is_empty()).map(|text| one_line(input, text)).transpose()
+    }
+
+    /// The path of a directory, if there is one. No directory has an empty path.
+    pub(super) fn directory(self, input: &str) -> Result<Option<&'a str>, InputError> {
+        match self.text(input)? {
+            Some("") => Err(InputError::new(input, "is empty")),
+            directory => Ok(directory),
+        }
+    }
+
+    /// A list of texts of one line, empty if there is none.
+    pub(super) fn words(self, input: &str) -> Result<Vec<String>, InputError> {
+        let as_word = |value: &Value| {
+            let text = value.as_str().ok_or_else(|| InputError::new(input, "is not a list of texts"))?;
+            one_line(input, text).map(str::to_owned)
+        };
+        match self.0.get(input) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.iter().map(as_word).collect(),
+            Some(_) => Err(InputError::new(input, "is not a list")),
+        }
+    }
+
+    /// A truth value; null is false, as in the SDK.
+    pub(super) fn flag(self, input: &str, if_absent: bool) -> Result<bool, InputError> {
+        match self.0.get(input) {
+            None => Ok(if_absent),
+            Some(Value::Null) => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(self.unusable(input, "is neither true nor false")),
+            Some(_) => Err(InputError::new(input, "is neither true nor false")),
         }
     }
 
-    /// The reason to give up on this step because of one input.
-    pub(super) fn unusable(&self, input: &str, problem: &'static str) -> EngineReason {
-        EngineReason::Input { step: self.step.to_owned(), input: input.to_owned(), problem }
-    }
-
-    fn as_text<'v>(&self, input: &str, value: &'v Value) -> Result<&'v str, EngineReason> {
-        match value.as_str() {
-            Some(text) if !text.contains(char::is_control) => Ok(text),
-            Some(_) => Err(self.unusable(input, "has control characters")),
-            None => Err(self.unusable(input, "is not a text")),
+    /// An object, empty if there is none.
+    pub(super) fn object(self, input: &str) -> Result<Map<String, Value>, InputError> {
+        match self.0.get(input) {
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(Value::Object(object)) => Ok(object.clone()),
+            Some(_) => Err(InputError::new(input, "is not an object")),
         }
     }
-}
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
+    /// Variables of an environment, none if there are none.
+    pub(super) fn environment(self, input: &str) -> Result<BTreeMap<String, String>, InputError> {
+        let variable = |(name, value): (String, Value)| {
+            let value = value.as_str().filter(|value| !value.contains('\0') && is_variable_name(&name));
+            let value =
+                value.ok_or_else(|| InputError::new(input, "has a variable that an environment cannot have"))?;
+            Ok((name, value.to_owned()))
+        };
+        self.object(input)?.into_iter().map(variable).collect()
     }
 }
 
-fn has_placeholder(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains("{{"),
-        Value::Array(values) => values.iter().any(has_placeholder),
-        Value::Object(entries) => entries.values().any(has_placeholder),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
+fn one_line<'t>(input: &str, text: &'t str) -> Result<&'t str, InputError> {
+    if text.contains(char::is_control) { Err(InputError::new(input, "has control characters")) } else { Ok(text) }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }

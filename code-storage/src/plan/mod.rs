@@ -1,168 +1,101 @@
-//! Decides who runs a deployment's pull steps: pure.
+//! Decides who brings a deployment's code, by its pull steps or from its storage: without I/O.
 //!
 //! A list of steps is run natively as a whole or not at all, because what a later step does depends on the directory
-//! and the outputs that an earlier one left. Whatever is not certain to come out exactly as in the SDK is the SDK's,
-//! and so are inputs the SDK would refuse: which ones those are depends on its version.
+//! and the outputs that an earlier one left. Whatever is not certain to come out as in the SDK is the SDK's, and so are
+//! inputs the SDK would refuse: which ones those are depends on its version.
+//!
+//! The decision is made before anything runs. [`plan()`] reads the whole list and says which blocks and variables its
+//! inputs mention; with these, [`PullDraft::finish`] has the last word. What an input takes from the output of an
+//! earlier step is the only thing that is not known by then: it is taken only where every text is fit to be tried.
 
+mod draft;
 mod entrypoint;
+mod filling;
 mod git_clone;
 mod inputs;
+mod kind;
+mod native;
+mod objects;
+mod programs;
 mod reason;
-mod repository;
+mod record;
+mod storage;
+mod upstream;
+
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use camino::Utf8PathBuf;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use worker_core::ids::BlockDocumentId;
 
-pub use entrypoint::FileEntrypoint;
-pub use git_clone::{GitClone, Revision};
+pub use crate::git::{GitClone, Login, Repository, Revision};
+pub use draft::{PullDraft, plan};
+pub use entrypoint::Entrypoint;
+pub use native::{NativePull, NativeStep, StepAction};
+pub use objects::ObjectFetch;
+pub use programs::{PipInstall, ShellScript};
 pub use reason::EngineReason;
-pub use repository::Repository;
+pub use record::StepRecord;
 
-use inputs::{CloneOutputs, StepInputs};
-
-const STEPS_MODULE: &str = "prefect.deployments.steps.";
+pub(crate) use filling::{FillError, fill};
+pub(crate) use inputs::{InputError, InputProblem};
+pub(crate) use upstream::Upstream;
 
 /// What the API says about where a deployment's code is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct DeploymentCode<'a> {
     /// The deployment's `pull_steps`, as delivered: a list of objects with one key each, null or absent.
     pub pull_steps: Option<&'a Value>,
     /// The deployment's `entrypoint`.
     pub entrypoint: Option<&'a str>,
-    /// Whether the deployment has a `storage_document_id`.
-    pub has_storage_block: bool,
-    /// Whether the flow's process will see the files of this machine.
+    /// The deployment's `path`. Without pull steps the code is there, or there in the storage block.
+    pub path: Option<&'a str>,
+    /// The deployment's `storage_document_id`.
+    pub storage_block: Option<BlockDocumentId>,
+    /// Where the flow's process will run.
+    pub site: &'a RunSite,
+}
+
+/// What the server has under a reference. May hold secrets, so there is no `Debug`.
+#[derive(Clone)]
+pub struct Found {
+    /// The data of a block document, or the value of a variable.
+    pub value: Value,
+    /// The slug of a block document's type.
+    pub block_type: Option<String>,
+}
+
+impl From<Value> for Found {
+    /// Of no type that is known.
+    fn from(value: Value) -> Self {
+        Self { value, block_type: None }
+    }
+}
+
+/// Where the flow's process will run. Its environment may hold secrets, so `Debug` does not print it.
+#[derive(Clone, Default)]
+pub struct RunSite {
+    /// Whether the flow's process will see the code that lies on this machine.
     pub shares_file_system: bool,
+    /// Whether it is a process of this machine and of the worker's user, so that a program which a step starts finds
+    /// here what it would find there.
+    pub is_here: bool,
+    /// The Python that will run the flow, if that is known and is on this machine: `pip` installs for it.
+    pub python: Option<Utf8PathBuf>,
+    /// The whole environment of the flow's process: placeholders are filled from it, and programs run in it.
+    pub environment: BTreeMap<String, String>,
 }
 
-/// Who runs the pull steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PullPlan {
-    /// The worker, before the flow's process starts.
-    Native(NativePull),
-    /// The Prefect SDK, inside the flow's process.
-    Engine {
-        /// Why the worker does not; for the run's log.
-        reason: EngineReason,
-    },
-}
-
-/// Pull steps that the worker can run: at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NativePull {
-    /// The steps, in order.
-    pub steps: Vec<NativeStep>,
-    /// What the flow's process has to load afterwards.
-    pub entrypoint: FileEntrypoint,
-}
-
-/// One pull step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NativeStep {
-    /// The step as the deployment has it.
-    pub record: StepRecord,
-    /// What it does.
-    pub action: StepAction,
-}
-
-/// A step as the deployment has it, in the shape of the payload of a `prefect.flow-run.pull-step.executed` event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StepRecord {
-    /// Position in the deployment's list, from 0.
-    pub index: usize,
-    /// The importable name of the step's function.
-    pub qualified_name: String,
-    /// The last part of that name.
-    pub step_name: String,
-    /// The name by which later steps refer to its outputs.
-    pub id: Option<String>,
-    /// The inputs, with their placeholders.
-    pub inputs: Map<String, Value>,
-}
-
-/// What a step does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepAction {
-    /// `set_working_directory`: go on in this directory; a relative one starts from the current one.
-    SetWorkingDirectory(Utf8PathBuf),
-    /// `git_clone`: bring a repository to a directory of the current one.
-    GitClone(GitClone),
-}
-
-/// Decides who runs the pull steps of a deployment.
-pub fn plan(code: &DeploymentCode<'_>) -> PullPlan {
-    match native(code) {
-        Ok(pull) => PullPlan::Native(pull),
-        Err(reason) => PullPlan::Engine { reason },
-    }
-}
-
-fn native(code: &DeploymentCode<'_>) -> Result<NativePull, EngineReason> {
-    if !code.shares_file_system {
-        return Err(EngineReason::SeparateFileSystem);
-    }
-    let listed = match code.pull_steps {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(steps)) => steps.as_slice(),
-        Some(_) => return Err(EngineReason::Malformed),
-    };
-    if listed.is_empty() {
-        return Err(if code.has_storage_block { EngineReason::StorageBlock } else { EngineReason::LocalPath });
-    }
-    let entrypoint = FileEntrypoint::parse(code.entrypoint)?;
-    let mut outputs = CloneOutputs::default();
-    let mut steps = Vec::with_capacity(listed.len());
-    for (index, step) in listed.iter().enumerate() {
-        let step = step.as_object().ok_or(EngineReason::Malformed)?;
-        // The SDK passes over an empty step.
-        if !step.is_empty() {
-            steps.push(native_step(index, step, &mut outputs)?);
-        }
-    }
-    if steps.is_empty() { Err(EngineReason::Malformed) } else { Ok(NativePull { steps, entrypoint }) }
-}
-
-fn native_step(
-    index: usize,
-    step: &Map<String, Value>,
-    outputs: &mut CloneOutputs,
-) -> Result<NativeStep, EngineReason> {
-    let mut entries = step.iter();
-    let (Some((qualified_name, Value::Object(given))), None) = (entries.next(), entries.next()) else {
-        return Err(EngineReason::Malformed);
-    };
-    let Some(name) = qualified_name.strip_prefix(STEPS_MODULE) else {
-        return Err(EngineReason::UnknownStep { step: qualified_name.clone() });
-    };
-    let inputs = StepInputs::new(name, given, outputs);
-    let action = match name {
-        "set_working_directory" => set_working_directory(&inputs)?,
-        "git_clone" => StepAction::GitClone(GitClone::parse(&inputs)?),
-        _ => return Err(EngineReason::UnknownStep { step: qualified_name.clone() }),
-    };
-    let id = inputs.text("id")?.map(str::to_owned);
-    if let Some(id) = &id {
-        outputs.record(id, &action);
-    }
-    Ok(NativeStep {
-        record: StepRecord {
-            index,
-            qualified_name: qualified_name.clone(),
-            step_name: name.to_owned(),
-            id,
-            inputs: given.clone(),
-        },
-        action,
-    })
-}
-
-fn set_working_directory(inputs: &StepInputs<'_>) -> Result<StepAction, EngineReason> {
-    inputs.allow_only(&["directory"])?;
-    match inputs.text("directory")? {
-        Some(directory) => Ok(StepAction::SetWorkingDirectory(directory.into())),
-        None => Err(inputs.unusable("directory", "is missing")),
+impl fmt::Debug for RunSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunSite")
+            .field("shares_file_system", &self.shares_file_system)
+            .field("is_here", &self.is_here)
+            .field("python", &self.python)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! Pulls to a directory in which an earlier run has left its clone.
 
 use super::origin::{Site, git_in, names, read};
+use super::server::GitServer;
 use code_storage::CodeError;
 use serde_json::json;
 use std::sync::Arc;
@@ -62,7 +63,10 @@ async fn a_commit_that_is_there_needs_no_remote() {
     let run = site.run_directory("run");
     let first = site.git_clone(&run, inputs.clone()).await.unwrap();
     fs_err::remove_dir_all(&origin.path).unwrap();
-    assert_eq!(site.git_clone(&run, inputs).await.unwrap(), first);
+    let second = site.git_clone(&run, inputs).await.unwrap();
+    let (first, second) = (&first.checkouts[0], &second.checkouts[0]);
+    assert_eq!((&second.revision, &second.root), (&first.revision, &first.root));
+    assert_eq!((first.without_network, second.without_network), (false, true));
 }
 
 #[tokio::test]
@@ -193,4 +197,37 @@ async fn pulls_to_one_directory_take_turns() {
         assert_eq!(pulled.checkouts[0].revision, origin.head());
     }
     assert_eq!(names(&run), ["code"]);
+}
+
+#[tokio::test]
+async fn a_login_that_the_sdk_has_left_in_a_clone_is_replaced() {
+    let mut site = Site::new();
+    let server = GitServer::with_tls(&mut site, "t0ken:").await;
+    site.repository("code");
+    let run = site.run_directory("run");
+    let inputs =
+        || json!({"repository": server.url_with("t0ken", "private/code/.git"), "clone_directory_name": "code"});
+    site.git_clone(&run, inputs()).await.unwrap();
+    let clone = run.join("code");
+    let old = server.url_with("withdrawn", "private/code/.git");
+    git_in(&clone, &["remote", "set-url", "origin", &old]);
+    site.git_clone(&run, inputs()).await.unwrap();
+    assert!(!read(&clone.join(".git/config")).contains("withdrawn"));
+}
+
+#[tokio::test]
+async fn repositories_with_long_ids_and_without_a_default_branch_are_cloned() {
+    let site = Site::with_cache();
+    let origin = site.repository("code");
+    fs_err::remove_dir_all(origin.path.join(".git")).unwrap();
+    origin.git(&["init", "--quiet", "--object-format=sha256", "--initial-branch", "trunk"]);
+    let commit = origin.commit("flow.py", "long ids");
+    origin.git(&["symbolic-ref", "HEAD", "refs/heads/unborn"]);
+    for (name, revision) in [("by-branch", json!({"branch": "trunk"})), ("by-commit", json!({"commit_sha": commit}))] {
+        let mut inputs = revision;
+        inputs["repository"] = origin.url().into();
+        inputs["clone_directory_name"] = "code".into();
+        let pulled = site.git_clone(&site.run_directory(name), inputs).await.unwrap();
+        assert_eq!(pulled.checkouts[0].revision, commit, "{name}");
+    }
 }

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use code_storage::{CodeError, DeploymentCode, PullOptions, PullPlan, Pulled, plan, pull};
+use code_storage::{
+    Cache, CacheLimits, CodeError, DeploymentCode, PullDraft, PullLog, PullOptions, Pulled, RunSite, plan, pull,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,8 @@ pub(crate) struct Site {
     _directory: TempDir,
     pub(crate) root: Utf8PathBuf,
     pub(crate) options: PullOptions,
+    /// Whether the flow is a process of this machine.
+    pub(crate) is_here: bool,
 }
 
 impl Site {
@@ -26,7 +30,28 @@ impl Site {
         let root = Utf8PathBuf::try_from(directory.path().canonicalize().unwrap()).unwrap();
         let options =
             PullOptions { env: git_environment(), first_back_off: Duration::from_millis(1), ..PullOptions::default() };
-        Self { _directory: directory, root, options }
+        Self { _directory: directory, root, options, is_here: true }
+    }
+
+    /// A site whose pulls share a cache.
+    pub(crate) fn with_cache() -> Self {
+        let mut site = Self::new();
+        site.options.cache = Some(site.open_cache());
+        site
+    }
+
+    /// The same place with other options.
+    pub(crate) fn with_options(&self, options: PullOptions) -> Self {
+        Self { _directory: tempfile::tempdir().unwrap(), root: self.root.clone(), options, is_here: self.is_here }
+    }
+
+    /// Another handle to the cache, as another worker would have it.
+    pub(crate) fn open_cache(&self) -> Cache {
+        Cache::open(&self.cache_directory(), CacheLimits::default()).unwrap()
+    }
+
+    pub(crate) fn cache_directory(&self) -> Utf8PathBuf {
+        self.root.join("cache")
     }
 
     /// An empty directory for a run.
@@ -61,16 +86,16 @@ impl Site {
         steps: &Value,
         cancel: &CancellationToken,
     ) -> Result<Pulled, CodeError> {
+        let site = RunSite { shares_file_system: true, is_here: self.is_here, ..RunSite::default() };
         let code = DeploymentCode {
             pull_steps: Some(steps),
             entrypoint: Some(ENTRYPOINT),
-            has_storage_block: false,
-            shares_file_system: true,
+            path: None,
+            storage_block: None,
+            site: &site,
         };
-        match plan(&code) {
-            PullPlan::Native(native) => pull(&native, into, &self.options, cancel).await,
-            PullPlan::Engine { reason } => panic!("left to the engine: {reason}"),
-        }
+        let native = plan(&code).and_then(PullDraft::finish).unwrap();
+        pull(&native, into, &self.options, &NoPrograms, cancel).await.map_err(|failure| failure.error)
     }
 
     /// Puts a shell script in the place of `git`; `$GIT` in it is the real one, and `$SITE` this directory.
@@ -89,6 +114,15 @@ impl Site {
     /// How often the replaced `git` has written a line to the file `calls`.
     pub(crate) fn calls(&self) -> usize {
         fs_err::read_to_string(self.root.join("calls")).unwrap_or_default().lines().count()
+    }
+}
+
+/// The log of pulls that run no programs but `git`, which has nothing to say to it.
+struct NoPrograms;
+
+impl PullLog for NoPrograms {
+    fn output(&self, line: String) {
+        panic!("a line of output: {line}");
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn base_environment(
     warnings: &mut Vec<String>,
 ) -> BTreeMap<String, SecretString> {
     let mut environment = BTreeMap::new();
-    for setting in known::all() {
+    for setting in known::all().filter(|setting| setting.is_handed_on) {
         let Some(found) = merged.get(setting.variable) else {
             continue;
         };
@@ -50,7 +50,7 @@ pub(crate) fn base_environment(
 
 /// Adds to the report the settings that the worker does not use itself but hands on to flow runs.
 pub(crate) fn list_handed_on(reading: &mut Reading<'_>) {
-    for setting in known::all() {
+    for setting in known::all().filter(|setting| setting.is_handed_on) {
         let Some(found) = reading.merged.get(setting.variable) else {
             continue;
         };

@@ -1,6 +1,6 @@
 //! The forms of Prefect settings that need more than a number or a text: URLs, levels, status codes, headers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -118,6 +118,39 @@ pub(super) fn sendable(headers: Map<String, Value>) -> (Vec<(String, SecretStrin
         }
     }
     (sent, dropped)
+}
+
+/// Names of Kubernetes namespaces, in the order given.
+pub(super) fn namespaces(raw: &Raw) -> Result<Vec<String>, Refusal> {
+    let mut namespaces = Vec::new();
+    for namespace in value::texts(raw)? {
+        if !is_namespace(&namespace) {
+            let wanted = "must hold names of namespaces (lower-case letters, digits and `-`; no patterns)";
+            return Err(refusal(wanted, &Raw::Text(namespace)));
+        }
+        if !namespaces.contains(&namespace) {
+            namespaces.push(namespace);
+        }
+    }
+    Ok(namespaces)
+}
+
+fn is_namespace(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len()) && name.chars().all(is_inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Labels and the values they must have: `key=value` separated by commas, or a table or JSON object of them.
+pub(super) fn label_filters(raw: &Raw) -> Result<BTreeMap<String, String>, Refusal> {
+    let wanted = "must be labels such as `team=data,tier=batch`";
+    let text = value::text(raw).map_err(|_| refusal(wanted, raw))?;
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(&text).map_err(|_| refusal(wanted, raw));
+    }
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let split = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    let filters: Option<BTreeMap<_, _>> = pairs.map(split).collect();
+    filters.filter(|filters| !filters.contains_key("")).ok_or_else(|| refusal(wanted, raw))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The settings of the Prefect SDK, with the names each goes by.
+//! The settings of the Prefect SDK and of its integrations, with the names each goes by.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-/// A setting of the SDK.
+/// A setting of the SDK or of one of its integrations.
 #[derive(Debug)]
 pub(crate) struct KnownSetting {
     /// The variable under which a flow run gets it.
@@ -12,6 +12,8 @@ pub(crate) struct KnownSetting {
     pub(crate) kind: Kind,
     /// Older names of the variable, best first; good in the environment, `.env` and profiles.
     pub(crate) aliases: Vec<&'static str>,
+    /// Whether flow runs get it: those of integrations are the worker's alone.
+    pub(crate) is_handed_on: bool,
 }
 
 impl KnownSetting {
@@ -75,8 +77,8 @@ impl Kind {
 }
 
 static TABLE: LazyLock<Vec<KnownSetting>> = LazyLock::new(|| {
-    let lines = include_str!("settings.tsv").lines();
-    lines.filter(|line| !line.starts_with('#')).filter_map(row).collect()
+    let of_the_sdk = rows(include_str!("settings.tsv"), true);
+    of_the_sdk.chain(rows(include_str!("integrations.tsv"), false)).collect()
 });
 
 static BY_VARIABLE: LazyLock<BTreeMap<&'static str, &'static KnownSetting>> =
@@ -85,17 +87,23 @@ static BY_VARIABLE: LazyLock<BTreeMap<&'static str, &'static KnownSetting>> =
 static BY_KEY: LazyLock<BTreeMap<&'static str, &'static KnownSetting>> =
     LazyLock::new(|| TABLE.iter().map(|setting| (setting.key, setting)).collect());
 
-fn row(line: &'static str) -> Option<KnownSetting> {
+fn rows(table: &'static str, is_handed_on: bool) -> impl Iterator<Item = KnownSetting> {
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(move |line| row(line, is_handed_on))
+}
+
+fn row(line: &'static str, is_handed_on: bool) -> Option<KnownSetting> {
     let mut columns = line.split('\t');
     Some(KnownSetting {
         variable: columns.next()?,
         key: columns.next()?,
         kind: columns.next().and_then(Kind::named)?,
         aliases: columns.next().map(|names| names.split(',').collect()).unwrap_or_default(),
+        is_handed_on,
     })
 }
 
-/// All of them, in the SDK's order.
+/// All of them: the SDK's in its order, then those of its integrations.
 pub(crate) fn all() -> impl Iterator<Item = &'static KnownSetting> {
     TABLE.iter()
 }
@@ -124,12 +132,21 @@ mod tests {
 
     #[test]
     fn every_row_is_read_and_every_name_is_its_own() {
-        let rows = include_str!("settings.tsv").lines().filter(|line| !line.starts_with('#'));
-        assert_eq!(all().count(), rows.count());
+        let lines = include_str!("settings.tsv").lines().chain(include_str!("integrations.tsv").lines());
+        assert_eq!(all().count(), lines.filter(|line| !line.starts_with('#')).count());
         assert!(all().count() > 200);
         let names: Vec<_> = all().flat_map(KnownSetting::variables).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         assert!(names.iter().all(|name| name.starts_with("PREFECT_")));
+    }
+
+    #[test]
+    fn variables_of_integrations_follow_from_their_keys() {
+        for setting in all().filter(|setting| !setting.is_handed_on) {
+            let expected = format!("PREFECT_{}", setting.key.replace('.', "_")).to_ascii_uppercase();
+            assert_eq!(setting.variable, expected);
+        }
+        assert!(all().any(|setting| !setting.is_handed_on));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod base_environment;
 mod forms;
 pub(crate) mod known;
+mod kubernetes;
 pub(crate) mod profile;
 mod read;
 pub(crate) mod toml_files;
@@ -10,9 +11,9 @@ mod types;
 pub(crate) mod variables;
 
 pub(crate) use base_environment::{base_environment, list_handed_on};
-pub(crate) use profile::expand_home;
+pub(crate) use profile::{PROFILES_PATH, expand_home};
 pub(crate) use read::PrefectReading;
 pub use types::{
     ApiSettings, ApiUrl, ClientSettings, CloudSettings, LogLevel, LoggingSettings, LoggingToApiSettings,
-    PrefectSettings, PrefectWorkerSettings, RunnerSettings,
+    PrefectKubernetesSettings, PrefectSettings, PrefectWorkerSettings, RunnerSettings, SecretKeyRef,
 };

@@ -8,6 +8,8 @@ use crate::{
     toml_document::{self, Document},
 };
 
+/// The variable of the profiles file.
+pub(crate) const PROFILES_PATH: &str = "PREFECT_PROFILES_PATH";
 /// The profile every Prefect installation starts with, in force when no other can be chosen.
 pub(crate) const PACKAGED_PROFILE: &str = "ephemeral";
 /// What the packaged profile sets.

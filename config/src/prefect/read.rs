@@ -42,6 +42,7 @@ impl PrefectReading<'_, '_> {
             worker: self.worker(),
             runner: self.runner(),
             logging: self.logging(debug_mode),
+            kubernetes: self.kubernetes(),
         };
         self.warn_of_url(&settings);
         settings
@@ -191,11 +192,11 @@ impl PrefectReading<'_, '_> {
         }
     }
 
-    fn boolean(&mut self, variable: &'static str, default: bool) -> bool {
+    pub(super) fn boolean(&mut self, variable: &'static str, default: bool) -> bool {
         self.reading.or(label(variable), default, value::boolean, bool::to_string)
     }
 
-    fn integer<T: TryFrom<i64> + Display>(&mut self, variable: &'static str, default: T, least: i64) -> T {
+    pub(super) fn integer<T: TryFrom<i64> + Display>(&mut self, variable: &'static str, default: T, least: i64) -> T {
         self.reading.or(label(variable), default, value::integer_from(least), T::to_string)
     }
 
@@ -209,7 +210,7 @@ impl PrefectReading<'_, '_> {
     }
 }
 
-fn label(variable: &'static str) -> Label<'static> {
+pub(super) fn label(variable: &'static str) -> Label<'static> {
     // A test holds every variable read here against the table.
     let key = known::by_variable(variable).map_or(variable, |setting| setting.key);
     Label { key, variable }
@@ -219,7 +220,7 @@ fn seconds_text(duration: &Duration) -> String {
     duration.as_secs_f64().to_string()
 }
 
-fn joined<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn joined<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
     texts.join(",")
 }

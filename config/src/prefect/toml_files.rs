@@ -53,8 +53,8 @@ impl TomlSettings<'_> {
 
     /// The SDK ignores unknown keys, so the file of a newer or older SDK must not stop the daemon.
     fn warn_of_unknown(&mut self, key: &str, origin: &Origin) {
-        // Settings of the integrations are read by the flow run itself.
-        if key == "integrations" || key.starts_with("integrations.") {
+        // Settings of other integrations are read by the flow run itself.
+        if key.starts_with("integrations.") && !key.starts_with("integrations.kubernetes.") {
             return;
         }
         let suggestion = closest(key, known::all().map(|setting| setting.key));

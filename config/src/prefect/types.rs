@@ -1,6 +1,10 @@
 //! The Prefect settings a worker honours, typed.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use camino::Utf8PathBuf;
 use secrecy::SecretString;
@@ -25,6 +29,8 @@ pub struct PrefectSettings {
     pub runner: RunnerSettings,
     /// Logging.
     pub logging: LoggingSettings,
+    /// The Kubernetes integration.
+    pub kubernetes: PrefectKubernetesSettings,
 }
 
 impl PrefectSettings {
@@ -182,6 +188,46 @@ impl LogLevel {
             Self::Critical => "CRITICAL",
         }
     }
+}
+
+/// Settings of Prefect's Kubernetes integration. What it has for the retries of a Job's creation is checked and has no effect.
+#[derive(Debug, Clone)]
+pub struct PrefectKubernetesSettings {
+    /// Whether Jobs and pods are watched also where this worker did not start them.
+    pub observer_enabled: bool,
+    /// Whether what happens to pods is told as events.
+    pub replicate_pod_events: bool,
+    /// Where to watch; empty is the whole cluster.
+    pub namespaces: Vec<String>,
+    /// Labels that what is watched must have besides that of a flow run.
+    pub label_filters: BTreeMap<String, String>,
+    /// Most questions at a time for events that were sent before.
+    pub startup_event_concurrency: usize,
+    /// Whether the output of a pod that crashed before its engine reported anything is put into the run's log.
+    pub forward_crashed_run_logs: bool,
+    /// How many lines of it.
+    pub forward_crashed_run_logs_tail_lines: i64,
+    /// Where the API key is, in the namespace of the run.
+    pub api_key_secret: Option<SecretKeyRef>,
+    /// Where the auth string is, in the namespace of the run.
+    pub api_auth_string_secret: Option<SecretKeyRef>,
+    /// Whether the worker makes a Secret with the API key.
+    pub create_secret_for_api_key: bool,
+    /// Whether the whole environment of a run goes into a Secret.
+    pub store_env_as_secret: bool,
+    /// Whether connections to the cluster are kept alive.
+    pub tcp_keepalive: bool,
+    /// The cluster's identity, if it is not to be asked for.
+    pub cluster_uid: Option<String>,
+}
+
+/// A key of a Kubernetes Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
 }
 
 /// A URL of an API. May hold a password, which neither `Debug` nor `Display` shows.

@@ -1,4 +1,4 @@
-//! Prefect settings that are given as variables: in the process environment, in `.env`, in a profile.
+//! Prefect settings, also those of integrations, that are given as variables: in the process environment, in `.env`, in a profile.
 
 use super::known;
 use crate::{
@@ -19,13 +19,14 @@ pub(crate) fn layer(origins: &mut Origins, mut find: impl FnMut(&str) -> Option<
     layer
 }
 
-/// The warning for a variable that is no setting but looks like one misspelt. Others are nobody's business here: integrations
-/// and the SDK's own processes use the same prefix.
+/// The warning for a variable that is no setting but looks like one misspelt. Others are nobody's business here: other
+/// integrations and the SDK's own processes use the same prefix.
 pub(crate) fn misspelt(variable: &str, origin: &Origin) -> Option<String> {
+    const HONOURED_INTEGRATION: &str = "PREFECT_INTEGRATIONS_KUBERNETES_";
     const NOT_SETTINGS: [&str; 2] = ["PREFECT_PROFILE", "PREFECT_API_VERSION"];
     let unrelated = !variable.starts_with("PREFECT_")
         || variable.starts_with("PREFECT__")
-        || variable.starts_with("PREFECT_INTEGRATIONS_")
+        || (variable.starts_with("PREFECT_INTEGRATIONS_") && !variable.starts_with(HONOURED_INTEGRATION))
         || NOT_SETTINGS.contains(&variable)
         || known::all().flat_map(known::KnownSetting::variables).any(|name| name == variable);
     if unrelated {

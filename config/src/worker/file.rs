@@ -4,8 +4,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{KEYS, Key, KeyKind, POOL_KEYS, POOL_NAME},
-    pool::PoolTable,
+    keys::{KEYS, Key, KeyKind},
+    pool_keys::{POOL_KEYS, POOL_NAME},
+    workspace::{WORKSPACE_KEYS, WORKSPACE_NAME},
 };
 use crate::{
     ConfigError, Origin,
@@ -40,8 +41,32 @@ pub(crate) fn standard_files(
 pub(crate) struct WorkerFile {
     pub(crate) layer: Layer,
     /// Its `[[pool]]` tables; `None` when it has none.
-    pub(crate) pools: Option<Vec<PoolTable>>,
+    pub(crate) pools: Option<Vec<NamedTable>>,
+    /// Its `[[workspace]]` tables; `None` when it has none.
+    pub(crate) workspaces: Option<Vec<NamedTable>>,
 }
+
+/// A `[[pool]]` or `[[workspace]]` table as found; its values are of the right TOML type. Holds secrets, hence no `Debug`.
+pub(crate) struct NamedTable {
+    pub(super) origin: Origin,
+    pub(super) values: Vec<(&'static str, Raw, Origin)>,
+}
+
+impl NamedTable {
+    pub(super) fn found(&self, key: &Key) -> Option<(&Raw, &Origin)> {
+        let (_, raw, origin) = self.values.iter().find(|(name, ..)| *name == key.name())?;
+        Some((raw, origin))
+    }
+
+    /// The path that a value of the table means: relative ones count from the file that has the table.
+    pub(super) fn path(&self, path: &str, working_directory: &Utf8Path, home: Option<&Utf8Path>) -> Utf8PathBuf {
+        let base = working_directory.join(self.origin.folder().unwrap_or(Utf8Path::new("")));
+        base.join(crate::prefect::expand_home(path, home))
+    }
+}
+
+/// The tables that come in numbers, by the key that names each.
+const NAMED: [(&Key, &[Key]); 2] = [(&POOL_NAME, POOL_KEYS), (&WORKSPACE_NAME, WORKSPACE_KEYS)];
 
 /// Gathers the settings of one file.
 pub(crate) struct WorkerFileReading<'a> {
@@ -52,14 +77,19 @@ pub(crate) struct WorkerFileReading<'a> {
 
 impl WorkerFileReading<'_> {
     pub(crate) fn read(&mut self, root: &DeTable<'_>) -> WorkerFile {
-        let mut file = WorkerFile { layer: Layer::default(), pools: None };
+        let mut file = WorkerFile { layer: Layer::default(), pools: None, workspaces: None };
         for (name, value) in root {
             let section = name.get_ref().as_ref();
             let line = self.document.line(name.span().start);
             match value.get_ref() {
                 DeValue::Array(tables) if section == POOL_NAME.section() => {
-                    let pools = tables.iter().filter_map(|table| self.pool(table, line));
+                    let pools = tables.iter().filter_map(|table| self.named(&POOL_NAME, POOL_KEYS, table, line));
                     file.pools = Some(pools.collect());
+                }
+                DeValue::Array(tables) if section == WORKSPACE_NAME.section() => {
+                    let tables = tables.iter();
+                    let workspaces = tables.filter_map(|it| self.named(&WORKSPACE_NAME, WORKSPACE_KEYS, it, line));
+                    file.workspaces = Some(workspaces.collect());
                 }
                 DeValue::Table(table) if KEYS.iter().any(|key| key.section() == section) => {
                     self.section(section, table, &mut file.layer);
@@ -91,35 +121,45 @@ impl WorkerFileReading<'_> {
         }
     }
 
-    fn pool(&mut self, table: &toml::Spanned<DeValue<'_>>, header: usize) -> Option<PoolTable> {
+    fn named(
+        &mut self,
+        name_key: &'static Key,
+        keys: &'static [Key],
+        table: &toml::Spanned<DeValue<'_>>,
+        header: usize,
+    ) -> Option<NamedTable> {
         let line = self.document.line(table.span().start);
+        let section = name_key.section();
         let DeValue::Table(entries) = table.get_ref() else {
-            let reason = "must be tables, written `[[pool]]`".to_owned();
-            self.refuse(POOL_NAME.section(), header, reason);
+            self.refuse(section, header, format!("must be tables, written `[[{section}]]`"));
             return None;
         };
-        let mut pool = PoolTable::new(self.origin(line));
+        let mut found = NamedTable { origin: self.origin(line), values: Vec::new() };
         for (name, value) in entries {
             let line = self.document.line(name.span().start);
-            let known = std::iter::once(&POOL_NAME).chain(POOL_KEYS).find(|key| key.name() == name.get_ref());
+            let known = std::iter::once(name_key).chain(keys).find(|key| key.name() == name.get_ref());
             let Some(key) = known else {
-                self.unknown(&format!("{}.{}", POOL_NAME.section(), name.get_ref()), line);
+                self.unknown(&format!("{section}.{}", name.get_ref()), line);
                 continue;
             };
             if let Some(raw) = self.value(key, value.get_ref(), line) {
-                pool.values.push((key.name(), raw, self.origin(line)));
+                found.values.push((key.name(), raw, self.origin(line)));
             }
         }
-        Some(pool)
+        Some(found)
     }
 
     /// The value, if it is of the kind its key wants; strings are not taken for numbers here.
     fn value(&mut self, key: &Key, value: &DeValue<'_>, line: usize) -> Option<Raw> {
         let fits = match (key.kind, value) {
-            (KeyKind::Text | KeyKind::Name | KeyKind::Path | KeyKind::Choice(_), DeValue::String(_))
+            (
+                KeyKind::Text | KeyKind::Name | KeyKind::Path | KeyKind::Secret | KeyKind::Choice(_),
+                DeValue::String(_),
+            )
             | (KeyKind::Seconds | KeyKind::Interval, DeValue::Integer(_) | DeValue::Float(_))
             | (KeyKind::WholeSeconds | KeyKind::Count, DeValue::Integer(_))
-            | (KeyKind::Bool, DeValue::Boolean(_)) => true,
+            | (KeyKind::Bool, DeValue::Boolean(_))
+            | (KeyKind::Headers, DeValue::Table(_)) => true,
             (KeyKind::Names, DeValue::Array(items)) => {
                 items.iter().all(|item| matches!(item.get_ref(), DeValue::String(_)))
             }
@@ -134,11 +174,15 @@ impl WorkerFileReading<'_> {
     }
 
     fn unknown_section(&mut self, section: &str, line: usize) {
-        let sections = KEYS.iter().map(Key::section).chain([POOL_NAME.section()]);
+        let named = NAMED.map(|(name, _)| name.section());
+        let sections = KEYS.iter().map(Key::section).chain(named);
         if sections.clone().any(|known| known == section) {
-            let wanted =
-                if section == POOL_NAME.section() { "must be tables, written `[[pool]]`" } else { "must be a table" };
-            self.refuse(section, line, wanted.to_owned());
+            let wanted = if named.contains(&section) {
+                format!("must be tables, written `[[{section}]]`")
+            } else {
+                "must be a table".to_owned()
+            };
+            self.refuse(section, line, wanted);
             return;
         }
         let suggestion = closest(section, sections).map(str::to_owned);
@@ -151,12 +195,14 @@ impl WorkerFileReading<'_> {
     }
 
     fn unknown(&mut self, dotted: &str, line: usize) {
-        let pool_keys =
-            std::iter::once(&POOL_NAME).chain(POOL_KEYS).map(|key| format!("{}.{}", POOL_NAME.section(), key.name()));
-        let candidates: Vec<String> = if dotted.starts_with("pool.") {
-            pool_keys.collect()
-        } else {
-            KEYS.iter().map(|key| key.dotted.to_owned()).collect()
+        let section = dotted.split_once('.').map_or(dotted, |(section, _)| section);
+        let named = NAMED.iter().find(|(name, _)| name.section() == section);
+        let candidates: Vec<String> = match named {
+            Some((name, keys)) => {
+                let keys = std::iter::once(*name).chain(*keys);
+                keys.map(|key| format!("{section}.{}", key.name())).collect()
+            }
+            None => KEYS.iter().map(|key| key.dotted.to_owned()).collect(),
         };
         self.problems.push(ConfigError::UnknownKey {
             path: self.document.path(),

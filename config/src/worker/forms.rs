@@ -3,10 +3,17 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::{
-    keys::{CLEANUP, INSTALL_POLICIES, LOG_FORMATS, RERUN_CAUSES, RUNS_AT_STOP, SECRETS},
-    types::{DockerCleanup, DockerSecrets, LogFormat, RunsAtStop},
+    keys::{
+        CLEANUP, ENVIRONMENTS, HOLD_SLOTS, INSTALL_POLICIES, KUBERNETES_SECRETS, LATE_POLICIES, LOG_FORMATS,
+        RERUN_CAUSES, RUNS_AT_STOP, SECRETS,
+    },
+    types::{
+        DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LatePolicy, LogFormat,
+        ProcessEnvironmentMode, RunsAtStop,
+    },
 };
 use crate::{
+    memory_size,
     raw::Raw,
     value::{self, Refusal, refusal},
 };
@@ -18,14 +25,43 @@ pub(super) fn name(raw: &Raw) -> Result<String, Refusal> {
 }
 
 pub(super) fn names(raw: &Raw) -> Result<Vec<String>, Refusal> {
-    let mut names: Vec<String> = Vec::new();
-    for name in value::texts(raw)? {
-        let name = valid_name(name).map_err(|name| refusal("must hold names without `/` and `%`", &Raw::Text(name)))?;
-        if !names.contains(&name) {
-            names.push(name);
+    let valid =
+        |name| valid_name(name).map_err(|name| refusal("must hold names without `/` and `%`", &Raw::Text(name)));
+    distinct(value::texts(raw)?.into_iter().map(valid))
+}
+
+/// Names of pools, each with that of its workspace before it if it is in one: `gpu`, `acme/gpu`.
+pub(super) fn places(raw: &Raw) -> Result<Vec<String>, Refusal> {
+    let valid = |place: String| {
+        let parts: Vec<&str> = place.split('/').collect();
+        let is_valid = parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && !part.contains('%'));
+        let wanted = "must hold names without `/` and `%`, or WORKSPACE/NAME";
+        if is_valid { Ok(place) } else { Err(refusal(wanted, &Raw::Text(place))) }
+    };
+    distinct(value::texts(raw)?.into_iter().map(valid))
+}
+
+fn distinct(names: impl Iterator<Item = Result<String, Refusal>>) -> Result<Vec<String>, Refusal> {
+    let mut all: Vec<String> = Vec::new();
+    for name in names {
+        let name = name?;
+        if !all.contains(&name) {
+            all.push(name);
         }
     }
-    Ok(names)
+    Ok(all)
+}
+
+/// `HOST:PORT`; an IPv6 address stands in brackets.
+pub(super) fn address(raw: &Raw) -> Result<(String, u16), Refusal> {
+    let text = value::not_empty(raw)?;
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match parts {
+        Some((host, port)) if !host.is_empty() && (host.starts_with('[') || !host.contains(':')) => {
+            Ok((host.trim_matches(['[', ']']).to_owned(), port))
+        }
+        _ => Err(refusal("must be HOST:PORT, such as `127.0.0.1:9464` or `[::1]:9464`", raw)),
+    }
 }
 
 pub(super) fn count(raw: &Raw) -> Result<NonZeroUsize, Refusal> {
@@ -54,6 +90,27 @@ pub(super) fn runs_at_stop(raw: &Raw) -> Result<RunsAtStop, Refusal> {
     }
 }
 
+pub(super) fn environment(raw: &Raw) -> Result<ProcessEnvironmentMode, Refusal> {
+    match word(raw, ENVIRONMENTS)?.as_str() {
+        "inherit" => Ok(ProcessEnvironmentMode::Inherit),
+        _ => Ok(ProcessEnvironmentMode::Clean),
+    }
+}
+
+/// Names of variables, with `*`.
+pub(super) fn variables(raw: &Raw) -> Result<Vec<String>, Refusal> {
+    let names = value::texts(raw)?;
+    match names.iter().find(|name| name.is_empty() || name.contains(['=', ' '])) {
+        Some(wrong) => Err(refusal("must hold names of variables, with `*`", &Raw::Text(wrong.clone()))),
+        None => Ok(names),
+    }
+}
+
+/// An amount of memory with its unit.
+pub(super) fn memory(raw: &Raw) -> Result<u64, Refusal> {
+    memory_size::of(&value::not_empty(raw)?).ok_or_else(|| refusal(memory_size::WANTED, raw))
+}
+
 pub(super) fn docker_cleanup(raw: &Raw) -> Result<DockerCleanup, Refusal> {
     match word(raw, CLEANUP)?.as_str() {
         "keep" => Ok(DockerCleanup::Keep),
@@ -69,6 +126,28 @@ pub(super) fn docker_secrets(raw: &Raw) -> Result<DockerSecrets, Refusal> {
     }
 }
 
+pub(super) fn kubernetes_cleanup(raw: &Raw) -> Result<KubernetesCleanup, Refusal> {
+    match word(raw, CLEANUP)?.as_str() {
+        "ttl" => Ok(KubernetesCleanup::Ttl),
+        "remove" => Ok(KubernetesCleanup::Remove),
+        _ => Ok(KubernetesCleanup::Keep),
+    }
+}
+
+pub(super) fn kubernetes_secrets(raw: &Raw) -> Result<KubernetesSecrets, Refusal> {
+    match word(raw, KUBERNETES_SECRETS)?.as_str() {
+        "environment" => Ok(KubernetesSecrets::Environment),
+        _ => Ok(KubernetesSecrets::Secret),
+    }
+}
+
+pub(super) fn hold_slots(raw: &Raw) -> Result<HoldSlots, Refusal> {
+    match word(raw, HOLD_SLOTS)?.as_str() {
+        "until_submitted" => Ok(HoldSlots::UntilSubmitted),
+        _ => Ok(HoldSlots::UntilEnd),
+    }
+}
+
 /// Ways in which infrastructure fails a run.
 pub(super) fn rerun_causes(raw: &Raw) -> Result<Vec<String>, Refusal> {
     let causes = value::texts(raw)?;
@@ -77,6 +156,21 @@ pub(super) fn rerun_causes(raw: &Raw) -> Result<Vec<String>, Refusal> {
             Err(refusal(&format!("must hold words of {}", RERUN_CAUSES.join(", ")), &Raw::Text(unknown.clone())))
         }
         None => Ok(causes),
+    }
+}
+
+/// The word alone: its bound is a setting of its own.
+pub(super) fn late_policy(raw: &Raw) -> Result<String, Refusal> {
+    word(raw, LATE_POLICIES)
+}
+
+/// The policy of a word and its bound.
+pub(super) fn late(policy: &str, bound: Option<Duration>) -> Result<LatePolicy, Refusal> {
+    match (policy, bound) {
+        ("latest", _) => Ok(LatePolicy::Latest),
+        ("skip_older_than", Some(bound)) => Ok(LatePolicy::SkipOlderThan(bound)),
+        ("skip_older_than", None) => Err("is `skip_older_than`, which needs `late_seconds`".to_owned()),
+        _ => Ok(LatePolicy::All),
     }
 }
 

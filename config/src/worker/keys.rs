@@ -1,6 +1,12 @@
 //! The one table of this daemon's own settings. `config/default.toml`, `docs/settings.md`, the environment variables and the
 //! check of unknown keys all come from it.
 
+mod containers;
+mod isolation;
+
+pub(crate) use containers::*;
+pub(crate) use isolation::*;
+
 /// A setting of `worker.toml`.
 #[derive(Debug)]
 pub struct Key {
@@ -43,19 +49,24 @@ pub enum KeyKind {
     Choice(&'static [&'static str]),
     /// An array of names.
     Names,
+    /// HTTP headers with their values.
+    Headers,
+    /// A string that is shown nowhere.
+    Secret,
 }
 
 impl KeyKind {
     /// What an error or the reference calls such a value.
     pub fn wanted(self) -> String {
         let wanted = match self {
-            Self::Text | Self::Name => "a string",
+            Self::Text | Self::Name | Self::Secret => "a string",
             Self::Path => "a path",
             Self::Seconds | Self::Interval => "a number of seconds",
             Self::WholeSeconds => "a whole number of seconds",
             Self::Count => "a whole number",
             Self::Bool => "a boolean",
             Self::Names => "an array of strings",
+            Self::Headers => "a table of headers",
             Self::Choice(words) => return format!("one of {}", words.join(", ")),
         };
         wanted.to_owned()
@@ -80,16 +91,14 @@ pub(crate) const PREFIX: &str = "WORKER_";
 pub(crate) const LOG_FORMATS: &[&str] = &["auto", "human", "json"];
 /// Words of `shutdown.runs`.
 pub(crate) const RUNS_AT_STOP: &[&str] = &["auto", "leave", "wait", "stop"];
-/// Words of `docker.cleanup`.
-pub(crate) const CLEANUP: &[&str] = &["ttl", "keep", "remove"];
-/// Words of `docker.secrets`.
-pub(crate) const SECRETS: &[&str] = &["file", "environment"];
 /// Words of `start.rerun_on`.
 pub(crate) const RERUN_CAUSES: &[&str] = &["preempted", "oom", "node_lost", "submit_failed"];
+/// Words of `start.late_policy`.
+pub(crate) const LATE_POLICIES: &[&str] = &["all", "latest", "skip_older_than"];
 /// Words of `start.install_policy`.
 pub(crate) const INSTALL_POLICIES: &[&str] = &["always", "if-not-present", "never", "prompt"];
 
-const fn key(dotted: &'static str, variable: &'static str, kind: KeyKind) -> Key {
+pub(super) const fn key(dotted: &'static str, variable: &'static str, kind: KeyKind) -> Key {
     Key { dotted, variable, kind, default: None, example: "", flag: None, doc: "" }
 }
 
@@ -105,35 +114,32 @@ pub(crate) const KILL_GRACE: Key = Key {
           its stop signal.",
     ..key("process.kill_grace_seconds", "WORKER_PROCESS_KILL_GRACE_SECONDS", KeyKind::Seconds)
 };
-pub(crate) const DOCKER_HOST: Key = Key {
-    example: "\"unix:///run/user/1000/docker.sock\"",
-    doc: "Where the Docker engine is. Unset: found as the `docker` command finds it, by DOCKER_HOST, the current context or the \
-          standard sockets, Podman's among them.",
-    ..key("docker.host", "WORKER_DOCKER_HOST", KeyKind::Text)
+pub(crate) const CODE_CACHE: Key = Key {
+    default: Some("true"),
+    doc: "Whether code that the worker brings for local processes is kept for the next run, in `code-cache` of the state \
+          directory: a mirror of each git repository, and files of object stores.",
+    ..key("code.cache", "WORKER_CODE_CACHE", KeyKind::Bool)
 };
-pub(crate) const DOCKER_CLEANUP: Key = Key {
-    default: Some("\"ttl\""),
-    doc: "What becomes of the container of a run that is over: `keep` it, `remove` it, or remove it `cleanup_ttl_seconds` later. \
-          The job variables `cleanup` and `auto_remove` of a run say otherwise for its own.",
-    ..key("docker.cleanup", "WORKER_DOCKER_CLEANUP", KeyKind::Choice(CLEANUP))
+pub(crate) const CODE_CACHE_SIZE: Key = Key {
+    default: Some("10240"),
+    doc: "The most that is kept, in MiB. What was used least recently goes first; what is in use stays.",
+    ..key("code.cache_size_mib", "WORKER_CODE_CACHE_SIZE_MIB", KeyKind::Count)
 };
-pub(crate) const DOCKER_CLEANUP_TTL: Key = Key {
-    default: Some("3600"),
-    doc: "How long the container of a run that is over is kept where `cleanup` is `ttl`.",
-    ..key("docker.cleanup_ttl_seconds", "WORKER_DOCKER_CLEANUP_TTL_SECONDS", KeyKind::WholeSeconds)
+pub(crate) const CODE_CACHE_AGE: Key = Key {
+    default: Some("2592000"),
+    doc: "How long code is kept that no run uses: 30 days.",
+    ..key("code.cache_age_seconds", "WORKER_CODE_CACHE_AGE_SECONDS", KeyKind::WholeSeconds)
 };
-pub(crate) const DOCKER_SECRETS: Key = Key {
-    default: Some("\"file\""),
-    doc: "How secrets in the environment of a run reach its container. `file`: in a file that only the container's user can read \
-          and that the engine does not record; needs `/bin/sh` in the image. `environment`: as plain variables, which `docker \
-          inspect` shows.",
-    ..key("docker.secrets", "WORKER_DOCKER_SECRETS", KeyKind::Choice(SECRETS))
+pub(crate) const CODE_OFFLINE: Key = Key {
+    default: Some("false"),
+    doc: "Whether a run gets the last commit that is known here of its branch when the git server cannot be reached. Its log and \
+          its label `worker.code` say so. A server that refuses a login is no such case.",
+    ..key("code.offline_fallback", "WORKER_CODE_OFFLINE_FALLBACK", KeyKind::Bool)
 };
-pub(crate) const DOCKER_PULL_DEADLINE: Key = Key {
-    default: Some("300"),
-    doc: "A pull of an image that makes no progress for so long is given up. The job variable `image_pull_deadline_seconds` says \
-          otherwise for a run.",
-    ..key("docker.image_pull_deadline_seconds", "WORKER_DOCKER_IMAGE_PULL_DEADLINE_SECONDS", KeyKind::Interval)
+pub(crate) const CODE_TIMEOUT: Key = Key {
+    default: Some("1800"),
+    doc: "How long the fetch of one repository or folder may take, with all attempts.",
+    ..key("code.timeout_seconds", "WORKER_CODE_TIMEOUT_SECONDS", KeyKind::Interval)
 };
 pub(crate) const SHUTDOWN_GRACE: Key = Key {
     default: Some("10"),
@@ -186,6 +192,12 @@ pub(crate) const RERUN_MAX: Key = Key {
     doc: "How often one run is executed once more at most, for the causes in `rerun_on`.",
     ..key("start.rerun_max", "WORKER_START_RERUN_MAX", KeyKind::Count)
 };
+pub(crate) const MAX_RUNS: Key = Key {
+    example: "40",
+    doc: "Most runs of all pools together at the same time; each pool's own `limit` counts as well. While it is reached, the pools \
+          of the highest `priority` take the slots that become free. Unset: no limit.",
+    ..key("admission.max_runs", "WORKER_ADMISSION_MAX_RUNS", KeyKind::Count)
+};
 pub(crate) const WAIT_FOR_API: Key = Key {
     default: Some("false"),
     flag: Some("--wait-for-api"),
@@ -215,7 +227,8 @@ pub(crate) const STATE_DIR: Key = Key {
 };
 pub(crate) const LOG_FORMAT: Key = Key {
     default: Some("\"auto\""),
-    doc: "Form of the daemon's own log: `human`, or `json` with one object per line. `auto`: human, with colours on a terminal.",
+    doc: "Form of the daemon's own log: `human`, or `json` with one object per line. `auto`: for people on a terminal, with \
+          colours; for people and with priorities where systemd's journal takes the log; `json` everywhere else.",
     ..key("log.format", "WORKER_LOG_FORMAT", KeyKind::Choice(LOG_FORMATS))
 };
 pub(crate) const LOG_LEVEL: Key = Key {
@@ -223,6 +236,13 @@ pub(crate) const LOG_LEVEL: Key = Key {
     doc: "Level of the daemon's own log: `error`, `warn`, `info`, `debug` or `trace`, also per module as in \
           `info,central_api_client=debug`. Unset: follows PREFECT_LOGGING_LEVEL.",
     ..key("log.level", "WORKER_LOG_LEVEL", KeyKind::Text)
+};
+pub(crate) const MONITORING_LISTEN: Key = Key {
+    example: "\"127.0.0.1:9464\"",
+    doc: "Address at which `/livez`, `/readyz`, `/health` and `/metrics` are served: HOST:PORT. Unset: none but those of \
+          PREFECT_WORKER_WEBSERVER_… (with `--with-healthcheck`) and PREFECT_CLIENT_METRICS_…; in any case they are served on \
+          the control socket in the state directory.",
+    ..key("monitoring.listen", "WORKER_MONITORING_LISTEN", KeyKind::Text)
 };
 pub(crate) const POOL: Key = Key {
     example: "[\"default-pool\"]",
@@ -284,6 +304,19 @@ pub(crate) const BASE_JOB_TEMPLATE: Key = Key {
     doc: "JSON file with the base job template of a pool that is created. Unset: the type's own.",
     ..key("start.base_job_template", "WORKER_START_BASE_JOB_TEMPLATE", KeyKind::Path)
 };
+pub(crate) const LATE_POLICY: Key = Key {
+    default: Some("\"all\""),
+    doc: "What becomes of scheduled runs that are late, as after an outage. `all`: they are executed. `latest`: of those of a \
+          deployment with the same parameters only the latest is. `skip_older_than`: those are not that were due more than \
+          `late_seconds` ago. A run that is skipped ends Cancelled, with the reason. Runs that were made by hand, are retried or \
+          were resumed are always executed.",
+    ..key("start.late_policy", "WORKER_START_LATE_POLICY", KeyKind::Choice(LATE_POLICIES))
+};
+pub(crate) const LATE_SECONDS: Key = Key {
+    example: "3600",
+    doc: "The bound of `skip_older_than`, which needs it.",
+    ..key("start.late_seconds", "WORKER_START_LATE_SECONDS", KeyKind::WholeSeconds)
+};
 pub(crate) const CREATE_POOL: Key = Key {
     default: Some("true"),
     flag: Some("--create-pool-if-not-found"),
@@ -295,11 +328,36 @@ pub(crate) const CREATE_POOL: Key = Key {
 pub const KEYS: &[Key] = &[
     PYTHON,
     KILL_GRACE,
+    ENVIRONMENT,
+    ENVIRONMENT_ALLOW,
+    SANDBOX_USER,
+    SANDBOX_MEMORY,
+    SANDBOX_CPU,
+    SANDBOX_PROCESSES,
+    SANDBOX_FILES,
+    SANDBOX_TIME,
+    SANDBOX_TMP,
+    SANDBOX_PRIVILEGES,
     DOCKER_HOST,
     DOCKER_CLEANUP,
     DOCKER_CLEANUP_TTL,
     DOCKER_SECRETS,
     DOCKER_PULL_DEADLINE,
+    KUBECONFIG,
+    KUBERNETES_CONTEXT,
+    KUBERNETES_SECRETS_AS,
+    CREATE_DEADLINE,
+    KUBERNETES_PULL_DEADLINE,
+    START_DEADLINE,
+    KUBERNETES_CLEANUP,
+    KUBERNETES_CLEANUP_TTL,
+    KUBERNETES_HOLD_SLOTS,
+    INIT_IMAGE,
+    CODE_CACHE,
+    CODE_CACHE_SIZE,
+    CODE_CACHE_AGE,
+    CODE_OFFLINE,
+    CODE_TIMEOUT,
     SHUTDOWN_RUNS,
     DRAIN_TIMEOUT,
     SHUTDOWN_GRACE,
@@ -307,13 +365,20 @@ pub const KEYS: &[Key] = &[
     ADMISSION_MEMORY,
     ADMISSION_RUNNABLE,
     STARTS_PER_SECOND,
+    MAX_RUNS,
     WAIT_FOR_API,
     CLIENT_CERT,
     CLIENT_KEY,
+    RUN_API_KEY,
+    RUN_API_KEY_FILE,
     CANCELLATION_POLL,
     STATE_DIR,
+    POLICY_FILE,
+    AUDIT_FILE,
+    AUDIT_REQUIRED,
     LOG_FORMAT,
     LOG_LEVEL,
+    MONITORING_LISTEN,
     POOL,
     NAME,
     WORK_QUEUE,
@@ -327,14 +392,9 @@ pub const KEYS: &[Key] = &[
     CREATE_POOL,
     RERUN_ON,
     RERUN_MAX,
+    LATE_POLICY,
+    LATE_SECONDS,
 ];
-
-/// The keys of a `[[pool]]` table besides its name; each means what it means in `[start]`.
-pub const POOL_KEYS: &[Key] = &[TYPE, LIMIT, WORK_QUEUE, PREFETCH, BASE_JOB_TEMPLATE, CREATE_POOL, RERUN_ON, RERUN_MAX];
-
-/// The name of a `[[pool]]` table. No variable sets it.
-pub(crate) const POOL_NAME: Key =
-    Key { example: "\"gpu\"", doc: "Name of the pool. Required.", ..key("pool.name", "", KeyKind::Name) };
 
 #[cfg(test)]
 mod tests {

@@ -4,13 +4,22 @@ pub(crate) mod file;
 mod forms;
 pub(crate) mod keys;
 pub(crate) mod pool;
+pub(crate) mod pool_keys;
 mod read;
+mod run_api_key;
 mod types;
 pub(crate) mod variables;
+pub(crate) mod workspace;
 
-pub use keys::{KEYS, Key, KeyKind, POOL_KEYS};
+pub use keys::{KEYS, Key, KeyKind};
+pub use pool::place;
+pub use pool_keys::POOL_KEYS;
 pub(crate) use read::{StateDirectory, WorkerReading};
+pub use run_api_key::RunApiKey;
 pub use types::{
-    AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, LogFormat, LogSettings,
-    PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
+    AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
+    HoldSlots, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat, LogSettings,
+    PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxSettings, ShutdownSettings,
+    StartSettings, WorkerSettings,
 };
+pub use workspace::{WORKSPACE_KEYS, WorkspaceSettings};

@@ -4,9 +4,15 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
-use super::{forms, keys, types::PoolSettings};
+use super::{
+    file::NamedTable,
+    forms, keys,
+    pool_keys::{POOL_NAME, POOL_WORKSPACE, PRIORITY},
+    types::{LatePolicy, PoolSettings},
+    workspace::WorkspaceSettings,
+};
 use crate::{
     Origin,
     raw::Raw,
@@ -14,17 +20,8 @@ use crate::{
     value::{self, Refusal},
 };
 
-/// A `[[pool]]` table as found; its values are of the right TOML type.
-pub(crate) struct PoolTable {
-    origin: Origin,
-    pub(super) values: Vec<(&'static str, Raw, Origin)>,
-}
-
-impl PoolTable {
-    pub(super) fn new(origin: Origin) -> Self {
-        Self { origin, values: Vec::new() }
-    }
-}
+/// In the middle, so that others can come before and after.
+const DEFAULT_PRIORITY: NonZeroUsize = const { NonZeroUsize::new(100).unwrap() };
 
 /// What `[start]`, or the flag or variable in its place, says for every pool.
 pub(super) struct ForEveryPool {
@@ -36,6 +33,8 @@ pub(super) struct ForEveryPool {
     pub(super) create_if_not_found: Given<bool>,
     pub(super) rerun_on: Given<Vec<String>>,
     pub(super) rerun_max: Given<NonZeroUsize>,
+    pub(super) late_policy: Given<String>,
+    pub(super) late_seconds: Given<Option<Duration>>,
 }
 
 /// A value, and whether a `[[pool]]` table may say otherwise.
@@ -53,48 +52,98 @@ impl<T: Clone> Given<T> {
 /// The pools named by `start.pool`, else all that have a table.
 pub(super) fn pools(
     named: &[String],
-    tables: &[PoolTable],
+    tables: &[NamedTable],
     all: &ForEveryPool,
+    workspaces: &[WorkspaceSettings],
     reading: &mut Reading<'_>,
 ) -> Vec<PoolSettings> {
     let mut known: Vec<PoolSettings> = Vec::new();
     for table in tables {
-        let Some(pool) = PoolReading { table, reading }.read(all) else {
+        let Some(pool) = (PoolReading { table, reading }).read(all, workspaces) else {
             continue;
         };
-        if known.iter().any(|other| other.name == pool.name) {
-            reading.refuse("pool.name", table.origin.clone(), format!("is given twice: `{}`", pool.name));
+        if known.iter().any(|other| other.place() == pool.place()) {
+            reading.refuse("pool.name", table.origin.clone(), format!("is given twice: `{}`", pool.place()));
         }
         known.push(pool);
     }
     if named.is_empty() {
         return known;
     }
-    let of_name = |name: &String| {
-        let table = known.iter().find(|pool| pool.name == *name);
-        table.cloned().unwrap_or_else(|| PoolSettings {
-            name: name.clone(),
-            worker_type: all.worker_type.value.clone(),
-            limit: all.limit.value,
-            work_queues: all.work_queues.value.clone(),
-            prefetch: all.prefetch.value,
-            base_job_template: all.base_job_template.value.clone(),
-            create_if_not_found: all.create_if_not_found.value,
-            rerun_on: all.rerun_on.value.clone(),
-            rerun_max: all.rerun_max.value,
-        })
+    let mut wanted = Vec::new();
+    for name in named {
+        match of_name(name, &known, all, workspaces) {
+            Ok(pool) => wanted.push(pool),
+            Err(reason) => {
+                let origin = reading.origin(keys::POOL.variable).cloned().unwrap_or(Origin::Default);
+                reading.refuse(keys::POOL.dotted, origin, reason);
+            }
+        }
+    }
+    wanted
+}
+
+/// The pool of a name such as `gpu` or `acme/gpu`: what its table says, or what is said for every pool.
+fn of_name(
+    name: &str,
+    known: &[PoolSettings],
+    all: &ForEveryPool,
+    workspaces: &[WorkspaceSettings],
+) -> Result<PoolSettings, Refusal> {
+    let whole = name;
+    let (workspace, name) = match whole.split_once('/') {
+        Some((workspace, name)) => (Some(workspace.to_owned()), name),
+        None => (None, whole),
     };
-    named.iter().map(of_name).collect()
+    is_known(workspace.as_deref(), workspaces).map_err(|reason| {
+        format!("{reason}. In `{whole}` the slash stands after a workspace: names of pools have none")
+    })?;
+    let mut tables = known.iter().filter(|pool| pool.name == *name);
+    if let Some(table) = tables.clone().find(|pool| pool.workspace == workspace) {
+        return Ok(table.clone());
+    }
+    // A name that has a table means what the table says, wherever that is.
+    if workspace.is_none()
+        && let Some(table) = tables.next()
+    {
+        return match tables.next() {
+            None => Ok(table.clone()),
+            Some(_) => Err(format!("`{name}` is in several workspaces: write WORKSPACE/{name}")),
+        };
+    }
+    Ok(PoolSettings {
+        name: name.to_owned(),
+        workspace,
+        priority: DEFAULT_PRIORITY,
+        worker_type: all.worker_type.value.clone(),
+        limit: all.limit.value,
+        work_queues: all.work_queues.value.clone(),
+        prefetch: all.prefetch.value,
+        base_job_template: all.base_job_template.value.clone(),
+        create_if_not_found: all.create_if_not_found.value,
+        rerun_on: all.rerun_on.value.clone(),
+        rerun_max: all.rerun_max.value,
+        late: forms::late(&all.late_policy.value, all.late_seconds.value)?,
+    })
+}
+
+fn is_known(workspace: Option<&str>, workspaces: &[WorkspaceSettings]) -> Result<(), Refusal> {
+    match workspace {
+        Some(name) if !workspaces.iter().any(|known| known.name == name) => {
+            Err(format!("names a workspace that has no `[[workspace]]` table: `{name}`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct PoolReading<'r, 't, 'a> {
-    table: &'t PoolTable,
+    table: &'t NamedTable,
     reading: &'r mut Reading<'a>,
 }
 
 impl PoolReading<'_, '_, '_> {
-    fn read(&mut self, all: &ForEveryPool) -> Option<PoolSettings> {
-        let Some((_, raw, origin)) = self.found(keys::POOL_NAME.name()) else {
+    fn read(&mut self, all: &ForEveryPool, workspaces: &[WorkspaceSettings]) -> Option<PoolSettings> {
+        let Some((raw, origin)) = self.table.found(&POOL_NAME) else {
             let reason = "must be given in every `[[pool]]` table".to_owned();
             self.reading.refuse("pool.name", self.table.origin.clone(), reason);
             return None;
@@ -106,22 +155,46 @@ impl PoolReading<'_, '_, '_> {
                 return None;
             }
         };
-        let template = self.value(&name, &keys::BASE_JOB_TEMPLATE, value::not_empty);
+        let in_file = |raw: &Raw| {
+            let workspace = forms::name(raw)?;
+            is_known(Some(&workspace), workspaces).map(|()| workspace)
+        };
+        // Not listed: it is part of the name under which the rest is.
+        let workspace = match self.table.found(&POOL_WORKSPACE).map(|(raw, origin)| (in_file(raw), origin)) {
+            Some((Ok(workspace), _)) => Some(workspace),
+            Some((Err(reason), origin)) => {
+                self.reading.refuse(POOL_WORKSPACE.dotted, origin.clone(), reason);
+                None
+            }
+            None => None,
+        };
+        let place = place(workspace.as_deref(), &name);
+        let pool = place.as_str();
+        let policy = all.late_policy.unless(self.value(pool, &keys::LATE_POLICY, forms::late_policy));
+        let bound = all.late_seconds.unless(self.value(pool, &keys::LATE_SECONDS, forms::whole_seconds).map(Some));
+        let late = forms::late(&policy, bound).unwrap_or_else(|reason| {
+            self.reading.refuse(&format!("pool.{pool}.late_policy"), self.table.origin.clone(), reason);
+            LatePolicy::All
+        });
+        let template = self.value(pool, &keys::BASE_JOB_TEMPLATE, value::not_empty);
         Some(PoolSettings {
-            worker_type: all.worker_type.unless(self.value(&name, &keys::TYPE, value::not_empty).map(Some)),
-            limit: all.limit.unless(self.value(&name, &keys::LIMIT, forms::count).map(Some)),
-            work_queues: all.work_queues.unless(self.value(&name, &keys::WORK_QUEUE, forms::names)),
-            prefetch: all.prefetch.unless(self.value(&name, &keys::PREFETCH, forms::whole_seconds)),
+            late,
+            priority: self.value(pool, &PRIORITY, forms::count).unwrap_or(DEFAULT_PRIORITY),
+            worker_type: all.worker_type.unless(self.value(pool, &keys::TYPE, value::not_empty).map(Some)),
+            limit: all.limit.unless(self.value(pool, &keys::LIMIT, forms::count).map(Some)),
+            work_queues: all.work_queues.unless(self.value(pool, &keys::WORK_QUEUE, forms::names)),
+            prefetch: all.prefetch.unless(self.value(pool, &keys::PREFETCH, forms::whole_seconds)),
             base_job_template: all.base_job_template.unless(template.map(|path| Some(self.beside_the_file(&path)))),
-            create_if_not_found: all.create_if_not_found.unless(self.value(&name, &keys::CREATE_POOL, value::boolean)),
-            rerun_on: all.rerun_on.unless(self.value(&name, &keys::RERUN_ON, forms::rerun_causes)),
-            rerun_max: all.rerun_max.unless(self.value(&name, &keys::RERUN_MAX, forms::count)),
+            create_if_not_found: all.create_if_not_found.unless(self.value(pool, &keys::CREATE_POOL, value::boolean)),
+            rerun_on: all.rerun_on.unless(self.value(pool, &keys::RERUN_ON, forms::rerun_causes)),
+            rerun_max: all.rerun_max.unless(self.value(pool, &keys::RERUN_MAX, forms::count)),
+            workspace,
             name,
         })
     }
 
     fn value<T>(&mut self, pool: &str, key: &keys::Key, parse: impl FnOnce(&Raw) -> Result<T, Refusal>) -> Option<T> {
-        let (_, raw, origin) = self.found(key.name())?;
+        let (raw, origin) = self.table.found(key)?;
         let dotted = format!("pool.{pool}.{}", key.name());
         match parse(raw) {
             Ok(parsed) => {
@@ -136,13 +209,19 @@ impl PoolReading<'_, '_, '_> {
         }
     }
 
-    fn found(&self, name: &str) -> Option<&(&'static str, Raw, Origin)> {
-        self.table.values.iter().find(|(known, ..)| *known == name)
-    }
-
     fn beside_the_file(&self, path: &str) -> Utf8PathBuf {
-        let folder = self.table.origin.folder();
-        let base = self.reading.working_directory.join(folder.unwrap_or(Utf8Path::new("")));
-        base.join(crate::prefect::expand_home(path, self.reading.home_directory))
+        self.table.path(path, self.reading.working_directory, self.reading.home_directory)
     }
+}
+
+impl PoolSettings {
+    /// Its name, with that of its workspace if it is in one: `gpu`, `acme/gpu`.
+    pub fn place(&self) -> String {
+        place(self.workspace.as_deref(), &self.name)
+    }
+}
+
+/// A pool's name, with that of its workspace if it is in one that has a name: `gpu`, `acme/gpu`.
+pub fn place(workspace: Option<&str>, name: &str) -> String {
+    workspace.map_or_else(|| name.to_owned(), |workspace| format!("{workspace}/{name}"))
 }

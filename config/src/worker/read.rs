@@ -5,13 +5,18 @@ use std::{num::NonZeroUsize, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
+    file::NamedTable,
     forms,
     keys::{self, Key},
-    pool::{self, ForEveryPool, Given, PoolTable},
+    pool::{self, ForEveryPool, Given},
+    run_api_key,
     types::{
-        AdmissionSettings, ClientCertificate, DockerCleanup, DockerSecrets, DockerSettings, LogFormat, LogSettings,
-        PoolSettings, ProcessSettings, RunsAtStop, ShutdownSettings, StartSettings, WorkerSettings,
+        AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets,
+        DockerSettings, HoldSlots, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LogFormat, LogSettings,
+        PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxSettings, ShutdownSettings,
+        StartSettings, WorkerSettings,
     },
+    workspace::WorkspaceSettings,
 };
 use crate::{
     Origin,
@@ -43,22 +48,32 @@ impl StateDirectory<'_> {
 pub(crate) struct WorkerReading<'r, 'a> {
     pub(crate) reading: &'r mut Reading<'a>,
     pub(crate) state_directory: StateDirectory<'r>,
+    /// `CREDENTIALS_DIRECTORY`, which systemd sets.
+    pub(crate) credentials_directory: Option<&'r str>,
     /// `PREFECT_WORKER_PREFETCH_SECONDS`, in force where no pool says otherwise.
     pub(crate) default_prefetch: Duration,
+    /// The workspaces that pools can be in.
+    pub(crate) workspaces: &'r [WorkspaceSettings],
 }
 
 impl WorkerReading<'_, '_> {
-    pub(crate) fn read(&mut self, tables: &[PoolTable]) -> (WorkerSettings, Vec<PoolSettings>) {
+    pub(crate) fn read(&mut self, tables: &[NamedTable]) -> (WorkerSettings, Vec<PoolSettings>) {
         let mut settings = WorkerSettings {
-            process: ProcessSettings {
-                python: self.python(),
-                kill_grace: self.or(&keys::KILL_GRACE, value::seconds, Duration::from_secs(30), seconds_text),
-            },
+            process: self.process(),
+            sandbox: self.sandbox(),
             docker: self.docker(),
+            kubernetes: self.kubernetes(),
+            code: self.code(),
             shutdown: self.shutdown(),
             admission: self.admission(),
             wait_for_api: self.boolean(&keys::WAIT_FOR_API, false),
             client_certificate: self.client_certificate(),
+            run_api_key: run_api_key::read(self.reading, self.credentials_directory),
+            policy_file: self.path(&keys::POLICY_FILE),
+            audit: AuditSettings {
+                file: self.path(&keys::AUDIT_FILE),
+                required: self.boolean(&keys::AUDIT_REQUIRED, false),
+            },
             cancellation_poll: self.or(
                 &keys::CANCELLATION_POLL,
                 value::interval,
@@ -72,10 +87,35 @@ impl WorkerReading<'_, '_> {
                 }),
                 level: self.optional(&keys::LOG_LEVEL, forms::log_level),
             },
+            monitoring: self.monitoring(),
             start: StartSettings { name: None, run_once: false, with_healthcheck: false },
         };
         let pools = self.start(&mut settings.start, tables);
         (settings, pools)
+    }
+
+    fn process(&mut self) -> ProcessSettings {
+        ProcessSettings {
+            python: self.python(),
+            kill_grace: self.or(&keys::KILL_GRACE, value::seconds, Duration::from_secs(30), seconds_text),
+            environment: self.or(&keys::ENVIRONMENT, forms::environment, ProcessEnvironmentMode::Clean, |mode| {
+                format!("{mode:?}").to_ascii_lowercase()
+            }),
+            environment_allow: self.optional_list(&keys::ENVIRONMENT_ALLOW, forms::variables),
+        }
+    }
+
+    fn sandbox(&mut self) -> SandboxSettings {
+        SandboxSettings {
+            user: self.optional(&keys::SANDBOX_USER, value::not_empty),
+            max_memory: self.optional(&keys::SANDBOX_MEMORY, forms::memory),
+            max_cpu_percent: self.optional(&keys::SANDBOX_CPU, forms::count),
+            max_processes: self.optional(&keys::SANDBOX_PROCESSES, forms::count),
+            max_open_files: self.optional(&keys::SANDBOX_FILES, forms::count),
+            time_limit: self.optional(&keys::SANDBOX_TIME, forms::count),
+            private_tmp: self.boolean(&keys::SANDBOX_TMP, false),
+            no_new_privileges: self.boolean(&keys::SANDBOX_PRIVILEGES, false),
+        }
     }
 
     fn docker(&mut self) -> DockerSettings {
@@ -102,6 +142,50 @@ impl WorkerReading<'_, '_> {
         }
     }
 
+    fn kubernetes(&mut self) -> KubernetesSettings {
+        let ttl = Duration::from_hours(1);
+        let hold_slots = |held: &HoldSlots| match held {
+            HoldSlots::UntilEnd => "until_end".to_owned(),
+            HoldSlots::UntilSubmitted => "until_submitted".to_owned(),
+        };
+        KubernetesSettings {
+            kubeconfig: self.path(&keys::KUBECONFIG),
+            context: self.optional(&keys::KUBERNETES_CONTEXT, value::not_empty),
+            secrets: self.or(
+                &keys::KUBERNETES_SECRETS_AS,
+                forms::kubernetes_secrets,
+                KubernetesSecrets::Secret,
+                |secrets| format!("{secrets:?}").to_ascii_lowercase(),
+            ),
+            create_deadline: self.or(&keys::CREATE_DEADLINE, value::seconds, Duration::from_mins(5), seconds_text),
+            image_pull_deadline: self.or(
+                &keys::KUBERNETES_PULL_DEADLINE,
+                value::interval,
+                Duration::from_mins(5),
+                seconds_text,
+            ),
+            start_deadline: self.optional_interval(&keys::START_DEADLINE),
+            cleanup: self.or(
+                &keys::KUBERNETES_CLEANUP,
+                forms::kubernetes_cleanup,
+                KubernetesCleanup::Keep,
+                |cleanup| format!("{cleanup:?}").to_ascii_lowercase(),
+            ),
+            cleanup_ttl: self.or(&keys::KUBERNETES_CLEANUP_TTL, forms::whole_seconds, ttl, seconds_text),
+            hold_slots: self.or(&keys::KUBERNETES_HOLD_SLOTS, forms::hold_slots, HoldSlots::UntilEnd, hold_slots),
+            init_image: self.optional(&keys::INIT_IMAGE, value::not_empty),
+        }
+    }
+
+    fn optional_interval(&mut self, key: &'static Key) -> Option<Duration> {
+        self.reading.optional(key.into(), |raw| value::interval(raw).map(Some), seconds_text)
+    }
+
+    fn monitoring(&mut self) -> Option<(String, u16)> {
+        let parse = |raw: &Raw| forms::address(raw).map(Some);
+        self.reading.optional((&keys::MONITORING_LISTEN).into(), parse, |(host, port)| format!("{host}:{port}"))
+    }
+
     fn shutdown(&mut self) -> ShutdownSettings {
         ShutdownSettings {
             runs: self.or(&keys::SHUTDOWN_RUNS, forms::runs_at_stop, RunsAtStop::Auto, |runs| {
@@ -112,12 +196,28 @@ impl WorkerReading<'_, '_> {
         }
     }
 
+    fn code(&mut self) -> CodeSettings {
+        CodeSettings {
+            cache: self.boolean(&keys::CODE_CACHE, true),
+            cache_size_mib: self.count(&keys::CODE_CACHE_SIZE, const { NonZeroUsize::new(10 * 1024).unwrap() }),
+            cache_age: self.or(
+                &keys::CODE_CACHE_AGE,
+                forms::whole_seconds,
+                Duration::from_hours(30 * 24),
+                seconds_text,
+            ),
+            offline_fallback: self.boolean(&keys::CODE_OFFLINE, false),
+            timeout: self.or(&keys::CODE_TIMEOUT, value::interval, Duration::from_mins(30), seconds_text),
+        }
+    }
+
     fn admission(&mut self) -> AdmissionSettings {
         AdmissionSettings {
             enabled: self.boolean(&keys::ADMISSION, true),
             max_memory_percent: self.count(&keys::ADMISSION_MEMORY, const { NonZeroUsize::new(90).unwrap() }),
             max_runnable_per_core: self.count(&keys::ADMISSION_RUNNABLE, const { NonZeroUsize::new(4).unwrap() }),
             starts_per_second: self.optional(&keys::STARTS_PER_SECOND, forms::count),
+            max_runs: self.optional(&keys::MAX_RUNS, forms::count),
         }
     }
 
@@ -125,12 +225,12 @@ impl WorkerReading<'_, '_> {
         self.or(key, forms::count, default, NonZeroUsize::to_string)
     }
 
-    fn start(&mut self, start: &mut StartSettings, tables: &[PoolTable]) -> Vec<PoolSettings> {
-        let named = self.names(&keys::POOL);
+    fn start(&mut self, start: &mut StartSettings, tables: &[NamedTable]) -> Vec<PoolSettings> {
+        let named = self.optional_list(&keys::POOL, forms::places);
         start.name = self.optional(&keys::NAME, forms::name);
         let work_queues = self.names(&keys::WORK_QUEUE);
         let worker_type = self.optional(&keys::TYPE, value::not_empty);
-        let prefetch = self.prefetch();
+        let prefetch = self.whole_seconds(&keys::PREFETCH);
         start.run_once = self.boolean(&keys::RUN_ONCE, false);
         let limit = self.optional(&keys::LIMIT, forms::count);
         start.with_healthcheck = self.boolean(&keys::WITH_HEALTHCHECK, false);
@@ -139,7 +239,11 @@ impl WorkerReading<'_, '_> {
         let create_if_not_found = self.boolean(&keys::CREATE_POOL, true);
         let rerun_on = self.optional_list(&keys::RERUN_ON, forms::rerun_causes);
         let rerun_max = self.count(&keys::RERUN_MAX, NonZeroUsize::MIN);
+        let late_policy = self.or(&keys::LATE_POLICY, forms::late_policy, "all".to_owned(), String::clone);
+        let late_seconds = self.whole_seconds(&keys::LATE_SECONDS);
         let all = ForEveryPool {
+            late_policy: self.given(&keys::LATE_POLICY, late_policy),
+            late_seconds: self.given(&keys::LATE_SECONDS, late_seconds),
             worker_type: self.given(&keys::TYPE, worker_type),
             limit: self.given(&keys::LIMIT, limit),
             work_queues: self.given(&keys::WORK_QUEUE, work_queues),
@@ -149,12 +253,12 @@ impl WorkerReading<'_, '_> {
             rerun_on: self.given(&keys::RERUN_ON, rerun_on),
             rerun_max: self.given(&keys::RERUN_MAX, rerun_max),
         };
-        pool::pools(&named, tables, &all, self.reading)
+        pool::pools(&named, tables, &all, self.workspaces, self.reading)
     }
 
-    fn prefetch(&mut self) -> Option<Duration> {
+    fn whole_seconds(&mut self, key: &'static Key) -> Option<Duration> {
         let parse = |raw: &Raw| forms::whole_seconds(raw).map(Some);
-        self.reading.optional((&keys::PREFETCH).into(), parse, seconds_text)
+        self.reading.optional(key.into(), parse, seconds_text)
     }
 
     /// A name stays one; what has a `/` is a path, relative to the file that holds it.

@@ -4,13 +4,21 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use camino::Utf8PathBuf;
 
+use super::run_api_key::RunApiKey;
+
 /// The settings of `worker.toml`.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
     /// Flows run as local processes.
     pub process: ProcessSettings,
+    /// How they are kept apart.
+    pub sandbox: SandboxSettings,
     /// Flows run as containers.
     pub docker: DockerSettings,
+    /// Flows run as Kubernetes Jobs.
+    pub kubernetes: KubernetesSettings,
+    /// How the code of flows is brought.
+    pub code: CodeSettings,
     /// What happens when the daemon stops.
     pub shutdown: ShutdownSettings,
     /// When runs are left where they are.
@@ -19,12 +27,20 @@ pub struct WorkerSettings {
     pub wait_for_api: bool,
     /// What the daemon shows to the API, for mutual TLS.
     pub client_certificate: Option<ClientCertificate>,
+    /// The API key of runs, if they have one of their own.
+    pub run_api_key: Option<RunApiKey>,
+    /// The file with the rules that runs have to satisfy, if it is named.
+    pub policy_file: Option<Utf8PathBuf>,
+    /// The audit log.
+    pub audit: AuditSettings,
     /// Between two looks for cancelled runs.
     pub cancellation_poll: Duration,
     /// Directory of all that must survive a restart.
     pub state_dir: Utf8PathBuf,
     /// The daemon's own log.
     pub log: LogSettings,
+    /// Host and port at which health and metrics are served, besides those of Prefect's settings.
+    pub monitoring: Option<(String, u16)>,
     /// What `worker start` does.
     pub start: StartSettings,
 }
@@ -36,6 +52,49 @@ pub struct ProcessSettings {
     pub python: Option<String>,
     /// Between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
+    /// What runs get of the worker's environment.
+    pub environment: ProcessEnvironmentMode,
+    /// What they get of it besides: names, with `*`.
+    pub environment_allow: Vec<String>,
+}
+
+/// What local processes get of the worker's environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessEnvironmentMode {
+    /// What programs need of their surroundings.
+    Clean,
+    /// All of it.
+    Inherit,
+}
+
+/// `[sandbox]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxSettings {
+    /// Who they are executed as; `None` is the worker's user.
+    pub user: Option<String>,
+    /// Most memory, in bytes.
+    pub max_memory: Option<u64>,
+    /// Most of the processors, in per cent of one.
+    pub max_cpu_percent: Option<NonZeroUsize>,
+    /// Most processes and threads.
+    pub max_processes: Option<NonZeroUsize>,
+    /// Most open files of a process.
+    pub max_open_files: Option<NonZeroUsize>,
+    /// How long a run may take, in seconds.
+    pub time_limit: Option<NonZeroUsize>,
+    /// A `/tmp` of their own.
+    pub private_tmp: bool,
+    /// No program gives more rights.
+    pub no_new_privileges: bool,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone)]
+pub struct AuditSettings {
+    /// Where lines are added; `None` is nowhere.
+    pub file: Option<Utf8PathBuf>,
+    /// Whether a run waits that cannot be written down.
+    pub required: bool,
 }
 
 /// `[docker]`
@@ -73,6 +132,77 @@ pub enum DockerSecrets {
     Environment,
 }
 
+/// `[kubernetes]`. What Prefect's integration has settings for is in [`PrefectKubernetesSettings`].
+///
+/// [`PrefectKubernetesSettings`]: crate::PrefectKubernetesSettings
+#[derive(Debug, Clone)]
+pub struct KubernetesSettings {
+    /// Where the cluster is and how to log in; `None` finds it as other programs do.
+    pub kubeconfig: Option<Utf8PathBuf>,
+    /// Context of the kubeconfig file; `None` is its current one.
+    pub context: Option<String>,
+    /// How secrets reach a pod.
+    pub secrets: KubernetesSecrets,
+    /// How long it is tried to create a Job.
+    pub create_deadline: Duration,
+    /// A pull that fails for so long is given up.
+    pub image_pull_deadline: Duration,
+    /// A start without progress is given up after this time; `None` is never.
+    pub start_deadline: Option<Duration>,
+    /// What becomes of the Job of a run that is over.
+    pub cleanup: KubernetesCleanup,
+    /// How long it is kept.
+    pub cleanup_ttl: Duration,
+    /// How long a run counts for the limit of its pool.
+    pub hold_slots: HoldSlots,
+    /// Image of the container that fetches code.
+    pub init_image: Option<String>,
+}
+
+/// How secrets reach a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KubernetesSecrets {
+    /// In a Secret that belongs to the Job.
+    Secret,
+    /// As plain environment variables.
+    Environment,
+}
+
+/// What becomes of the Job of a run that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KubernetesCleanup {
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Remove,
+    /// It is removed after a time.
+    Ttl,
+}
+
+/// How long a run counts for the limit of its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldSlots {
+    /// Until it is over.
+    UntilEnd,
+    /// Until its infrastructure exists.
+    UntilSubmitted,
+}
+
+/// `[code]`
+#[derive(Debug, Clone)]
+pub struct CodeSettings {
+    /// Whether code is kept for the next run.
+    pub cache: bool,
+    /// The most that is kept, in MiB.
+    pub cache_size_mib: NonZeroUsize,
+    /// How long code is kept without being used.
+    pub cache_age: Duration,
+    /// Whether a run gets what was last known when the git server cannot be reached.
+    pub offline_fallback: bool,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+}
+
 /// `[shutdown]`
 #[derive(Debug, Clone)]
 pub struct ShutdownSettings {
@@ -108,6 +238,8 @@ pub struct AdmissionSettings {
     pub max_runnable_per_core: NonZeroUsize,
     /// Most starts in a second.
     pub starts_per_second: Option<NonZeroUsize>,
+    /// Most runs of all pools at the same time.
+    pub max_runs: Option<NonZeroUsize>,
 }
 
 /// PEM files for mutual TLS.
@@ -131,7 +263,7 @@ pub struct LogSettings {
 /// Form of the daemon's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people, with colours on a terminal.
+    /// By where the log goes: for people on a terminal and in systemd's journal, as JSON otherwise.
     Auto,
     /// For people.
     Human,
@@ -155,6 +287,10 @@ pub struct StartSettings {
 pub struct PoolSettings {
     /// Name of the pool.
     pub name: String,
+    /// Name of the workspace that it is in; `None` for the API of Prefect's own settings.
+    pub workspace: Option<String>,
+    /// Which pool takes first while not all can: 1 before 2.
+    pub priority: NonZeroUsize,
     /// Type of infrastructure; `None` takes the pool's.
     pub worker_type: Option<String>,
     /// Most runs at the same time; `None` is no limit.
@@ -171,4 +307,17 @@ pub struct PoolSettings {
     pub rerun_on: Vec<String>,
     /// How often at most.
     pub rerun_max: NonZeroUsize,
+    /// What becomes of scheduled runs that are late.
+    pub late: LatePolicy,
+}
+
+/// What becomes of scheduled runs that are late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LatePolicy {
+    /// They are executed.
+    All,
+    /// Of those of a deployment that would do the same, the latest is.
+    Latest,
+    /// Those that were due longer ago are not.
+    SkipOlderThan(Duration),
 }

@@ -1,6 +1,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use worker_config::PoolSettings;
+use secrecy::ExposeSecret;
+use worker_config::{PoolSettings, WorkspaceSettings};
 
 use crate::surroundings::{Surroundings, origin};
 
@@ -79,4 +80,59 @@ fn a_table_without_a_name_or_with_one_given_twice_is_refused() {
     let twice = "[[pool]]\nname = 'a'\n[[pool]]\nname = 'a'\n";
     let problem = Surroundings::new().file("cwd/worker.toml", twice).problem();
     assert!(problem.contains("worker.toml:3: `pool.name` is given twice: `a`"), "{problem}");
+}
+
+const WORKSPACES: &str = "[[workspace]]\nname = 'acme'\napi_url = 'http://acme/api'\napi_key = 'key-of-acme'\n\
+    [[workspace]]\nname = 'beta'\nprofile = 'b'\n[[pool]]\nname = 'p'\nworkspace = 'acme'\nlimit = 2\n\
+    [[pool]]\nname = 'p'\nworkspace = 'beta'\n[[pool]]\nname = 'p'\n[[pool]]\nname = 'q'\nworkspace = 'beta'\npriority = 1\n";
+const PROFILE: &str = "active = 'own'\n[profiles.own]\nPREFECT_API_URL = 'http://own/api'\nPREFECT_API_KEY = 'key-of-own'\n\
+    PREFECT_API_SSL_CERT_FILE = '/own.pem'\nPREFECT_CLIENT_CUSTOM_HEADERS = '{\"X-Own\": \"1\"}'\n\
+    [profiles.b]\nPREFECT_API_URL = 'http://beta/api'\nPREFECT_API_AUTH_STRING = 'u:password-of-beta'\n\
+    PREFECT_LOGGING_LEVEL = 'DEBUG'\n";
+
+#[test]
+fn a_workspace_has_its_own_connection_and_nothing_of_another() {
+    let surroundings = Surroundings::new()
+        .file("home/.prefect/profiles.toml", PROFILE)
+        .file("cwd/worker.toml", WORKSPACES)
+        .env("PREFECT_API_KEY", "key-of-the-environment")
+        .env("PREFECT_LOGGING_TO_API_BATCH_SIZE", "1234567");
+    let loaded = surroundings.load();
+    let [acme, beta] = loaded.settings.workspaces.as_slice() else { panic!("two workspaces") };
+    let of = |workspace: &WorkspaceSettings, variable: &str| {
+        workspace.base_environment().get(variable).map(|value| value.expose_secret().to_owned())
+    };
+    for (workspace, url, key, auth) in
+        [(acme, "http://acme/api", "key-of-acme", ""), (beta, "http://beta/api", "", "u:password-of-beta")]
+    {
+        assert_eq!(of(workspace, "PREFECT_API_URL").as_deref(), Some(url));
+        assert_eq!(of(workspace, "PREFECT_API_KEY").as_deref(), Some(key));
+        assert_eq!(of(workspace, "PREFECT_API_AUTH_STRING").as_deref(), Some(auth));
+        assert_eq!(of(workspace, "PREFECT_API_SSL_CERT_FILE"), None);
+        assert_eq!(of(workspace, "PREFECT_CLIENT_CUSTOM_HEADERS"), None);
+        assert_eq!(of(workspace, "PREFECT_PROFILES_PATH").as_deref(), Some("/dev/null"));
+        assert_eq!(of(workspace, "PREFECT_LOGGING_TO_API_BATCH_SIZE").as_deref(), Some("1234567"));
+        assert_eq!(of(workspace, "PREFECT_LOGGING_LEVEL"), None, "a profile gives its connection only");
+        assert!(workspace.prefect.client.custom_headers.is_empty());
+        assert_eq!(workspace.prefect.api.key.is_some(), !key.is_empty());
+    }
+    let shown: Vec<String> = loaded.report().iter().filter_map(|setting| setting.value.clone()).collect();
+    assert!(!shown.iter().any(|value| value.contains("key-of") || value.contains("password-of")), "{shown:?}");
+    let masked = loaded.report().iter().find(|setting| setting.key == "workspace.beta.api_auth_string").unwrap();
+    assert_eq!(masked.value.as_deref(), Some("********"));
+    assert!(!WorkspaceSettings::may_see("prefect_api_key") && WorkspaceSettings::may_see("PATH"));
+}
+
+#[test]
+fn a_pool_is_named_with_its_workspace() {
+    let surroundings =
+        Surroundings::new().file("home/.prefect/profiles.toml", PROFILE).file("cwd/worker.toml", WORKSPACES);
+    let pools = surroundings.load().settings.pools;
+    let places: Vec<String> = pools.iter().map(PoolSettings::place).collect();
+    assert_eq!(places, ["acme/p", "beta/p", "p", "beta/q"]);
+    assert_eq!(pools.iter().map(|pool| pool.priority.get()).collect::<Vec<_>>(), [100, 100, 100, 1]);
+    let names = vec!["acme/p".to_owned(), "q".to_owned(), "beta/new".to_owned()];
+    let chosen = surroundings.flag("start.pool", names, "--pool").load().settings.pools;
+    assert_eq!(chosen.iter().map(PoolSettings::place).collect::<Vec<_>>(), ["acme/p", "beta/q", "beta/new"]);
+    assert_eq!(limits(&chosen), [("p", Some(2)), ("q", None), ("new", None)]);
 }

@@ -39,9 +39,14 @@ fn the_commented_examples_are_good_values() {
     let loaded = surroundings.load();
     assert_eq!(loaded.settings.pools.len(), 1);
     assert!(loaded.settings.worker.client_certificate.is_some());
+    assert!(loaded.settings.workspaces[0].client_certificate.is_some());
 }
+
+/// Other ways to say the same, which cannot be given together or need files that are not there.
+const OTHER_WAYS: [&str; 3] = ["profile", "api_key_file", "api_auth_string_file"];
 
 fn is_setting(text: &str) -> bool {
     let name = text.split_once(" = ").map(|(name, _)| name);
-    text == "[[pool]]" || name.is_some_and(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !OTHER_WAYS.contains(&name);
+    ["[[pool]]", "[[workspace]]"].contains(&text) || name.is_some_and(is_name)
 }

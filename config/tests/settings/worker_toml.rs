@@ -45,7 +45,14 @@ fn what_a_file_may_not_hold_is_refused_with_its_line() {
         ("[start]\nlimit = 0\n", ":2: `start.limit` must be at least 1, not `0`"),
         ("[start]\nlimit = 1.5\n", ":2: `start.limit` must be a whole number, not a number with a fraction"),
         ("[start]\npool = 'a'\n", ":2: `start.pool` must be an array of strings, not a string"),
-        ("[start]\npool = ['a/b']\n", ":2: `start.pool` must hold names without `/` and `%`, not `a/b`"),
+        (
+            "[start]\npool = ['a/b/c']\n",
+            ":2: `start.pool` must hold names without `/` and `%`, or WORKSPACE/NAME, not `a/b/c`",
+        ),
+        (
+            "[start]\npool = ['a/b']\n",
+            ":2: `start.pool` names a workspace that has no `[[workspace]]` table: `a`. In `a/b` the slash",
+        ),
         ("[start]\nname = '50%'\n", ":2: `start.name` must not contain `/` or `%`, not `50%`"),
         ("[start]\nrun_once = 'yes'\n", ":2: `start.run_once` must be a boolean, not a string"),
         ("[shutdown]\nruns = 'keep'\n", ":2: `shutdown.runs` must be one of auto, leave, wait, stop, not `keep`"),

@@ -15,13 +15,17 @@ pub mod labels;
 pub mod lenient;
 mod merge;
 mod prepare;
+mod provenance;
 mod resolve;
 mod typed;
 
 pub use error::JobConfigurationError;
 pub use prepare::{DeploymentContext, FlowContext, FlowRunContext, PreparationContext, PreparedJob, WorkPoolContext};
+pub use provenance::{Origin, Sources, sources};
 pub use resolve::{Draft, resolve};
 pub use typed::JobConfiguration;
 
+#[cfg(test)]
+mod provenance_tests;
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,8 @@ pub struct PreparedJob {
     pub command: Option<String>,
     /// The whole environment that the configuration asks for.
     pub env: BTreeMap<String, String>,
+    /// Variables that take their value from elsewhere, as Kubernetes writes them; none of them is in `env`.
+    pub env_from: Vec<Value>,
     /// Which variables the job configuration itself says something about.
     pub configured_env: BTreeSet<String>,
     /// All labels.
@@ -116,11 +118,16 @@ impl JobConfiguration {
                 None => drop(env.remove(&variable)),
             }
         }
+        for name in self.env_from.iter().filter_map(|entry| entry.get("name")?.as_str()) {
+            configured_env.insert(name.to_owned());
+            env.remove(name);
+        }
         let mut labels = worker_labels(context);
         labels.extend(self.labels);
         Ok(PreparedJob {
             command: self.command,
             env,
+            env_from: self.env_from,
             configured_env,
             labels,
             name,

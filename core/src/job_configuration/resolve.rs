@@ -30,8 +30,8 @@ pub fn resolve(
     worker_env: &BTreeMap<String, String>,
 ) -> Result<Draft, JobConfigurationError> {
     check_depth(base_job_template, [deployment_job_variables, flow_run_job_variables])?;
-    let mut configuration = section(base_job_template, "job_configuration", "`job_configuration`")?.clone();
-    let mut variables = schema_defaults(section(base_job_template, "variables", "`variables`")?)?;
+    let (mut configuration, schema) = job_configuration(base_job_template, own_variables)?;
+    let mut variables = schema_defaults(schema)?;
 
     // The pool's default goes below whatever replaces it among the variables, so that its entries survive.
     if let Some(default) = variables.get("env").filter(|env| python_truth(env)) {
@@ -48,12 +48,25 @@ pub fn resolve(
         merge_env(env, over, "job variable `env`")?;
     }
 
-    for variable in [REPORT_STATE].iter().chain(own_variables) {
-        configuration.entry(*variable).or_insert_with(|| Value::from(format!("{{{{ {variable} }}}}")));
-    }
     // An object is never left out as a whole, so there is always a result.
     let filled = substitute(&Value::Object(configuration), &variables, worker_env)?.unwrap_or_default();
     Ok(Draft(Resolution::new(filled)?))
+}
+
+/// The two parts of a base job template.
+pub(super) type Parts<'t> = (Map<String, Value>, &'t Map<String, Value>);
+
+/// The configuration of a base job template, with a place for variables of ours that it does not know, and the schema of its
+/// variables.
+pub(super) fn job_configuration<'t>(
+    base_job_template: &'t Value,
+    own_variables: &[&str],
+) -> Result<Parts<'t>, JobConfigurationError> {
+    let mut configuration = section(base_job_template, "job_configuration", "`job_configuration`")?.clone();
+    for variable in [REPORT_STATE].iter().chain(own_variables) {
+        configuration.entry(*variable).or_insert_with(|| Value::from(format!("{{{{ {variable} }}}}")));
+    }
+    Ok((configuration, section(base_job_template, "variables", "`variables`")?))
 }
 
 /// A job configuration that lacks only the data of blocks and variables.
@@ -64,6 +77,11 @@ pub fn resolve(
 pub struct Draft(Resolution);
 
 impl Draft {
+    /// What the template has become so far.
+    pub(super) fn filled(&self) -> &Value {
+        self.0.value()
+    }
+
     /// What has to be fetched now; empty when [`finish`](Self::finish) can be called.
     pub fn pending(&self) -> &[Reference] {
         self.0.pending()
@@ -113,7 +131,7 @@ fn section<'t>(
     }
 }
 
-fn schema_defaults(schema: &Map<String, Value>) -> Result<Map<String, Value>, JobConfigurationError> {
+pub(super) fn schema_defaults(schema: &Map<String, Value>) -> Result<Map<String, Value>, JobConfigurationError> {
     let properties = match schema.get("properties") {
         None => return Ok(Map::new()),
         Some(Value::Object(properties)) => properties,

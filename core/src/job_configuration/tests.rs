@@ -325,6 +325,23 @@ fn env_values_become_text_and_other_fields_do_not() {
 }
 
 #[test]
+fn c103_env_as_a_list_gives_its_plain_entries_and_keeps_those_with_a_source() {
+    let secret = json!({"name": "PREFECT_LOGGING_LEVEL", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
+    let list = json!([{"name": "A", "value": 1}, secret, {"name": "B"}, {"name": "PREFECT_API_URL", "value": null}]);
+    let job = prepared(json!({"env": list}));
+    assert_eq!(job.env_from, [secret]);
+    assert_eq!(job.env["A"], "1");
+    for absent in ["B", "PREFECT_API_URL", "PREFECT_LOGGING_LEVEL"] {
+        assert_eq!(job.env.get(absent), None, "{absent}");
+    }
+    assert!(job.configured_env.contains("PREFECT_LOGGING_LEVEL"));
+    assert_eq!(
+        message(&pool(json!({})), json!({"env": ["A=1"]})),
+        "job configuration field `env[0]` must be an object with a `name`, found a string"
+    );
+}
+
+#[test]
 fn env_that_is_no_object_is_named_by_its_level() {
     let hard = pool_with_env(json!({"HARD": "h"}), json!({}));
     assert_eq!(message(&hard, json!({"env": "text"})), "job variable `env` must be an object, found a string");

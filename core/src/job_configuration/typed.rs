@@ -21,6 +21,8 @@ pub struct JobConfiguration {
     pub command: Option<String>,
     /// Environment variables; null removes a variable of that name that the worker would set.
     pub env: BTreeMap<String, Option<String>>,
+    /// Entries of an `env` given as Kubernetes' list that take their value from elsewhere (`valueFrom`), as they stand.
+    pub env_from: Vec<Value>,
     /// Labels for the infrastructure.
     pub labels: BTreeMap<String, String>,
     /// Name for the infrastructure, perhaps with `{{ ctx.… }}` placeholders.
@@ -33,9 +35,11 @@ pub struct JobConfiguration {
 
 impl JobConfiguration {
     pub(super) fn from_fields(mut fields: Fields) -> Result<Self, JobConfigurationError> {
+        let (env, env_from) = read_env(&fields)?;
         let configuration = Self {
             command: lenient::string(&fields, "command")?.filter(|command| !command.is_empty()),
-            env: read_env(&fields)?,
+            env,
+            env_from,
             labels: lenient::string_map(&fields, "labels")?.unwrap_or_default(),
             name: lenient::string(&fields, "name")?,
             report_state: read_report_state(&fields)?,
@@ -58,14 +62,36 @@ impl fmt::Debug for JobConfiguration {
     }
 }
 
-/// Unlike every other field, values that are not text become text: `1` is `"1"`, `true` is `"True"`.
-fn read_env(fields: &Fields) -> Result<BTreeMap<String, Option<String>>, JobConfigurationError> {
+/// Plain variables, and entries that take their value from elsewhere.
+type Environment = (BTreeMap<String, Option<String>>, Vec<Value>);
+
+fn read_env(fields: &Fields) -> Result<Environment, JobConfigurationError> {
+    if let Some(Value::Array(entries)) = fields.get("env") {
+        return read_env_list(entries);
+    }
     let env = lenient::object(fields, "env")?.into_iter().flatten();
-    let entries = env.map(|(name, value)| {
-        let text = if value.is_null() { None } else { Some(python_str(value)) };
-        (name.clone(), text)
-    });
-    Ok(entries.collect())
+    Ok((env.map(|(name, value)| (name.clone(), env_text(value))).collect(), Vec::new()))
+}
+
+/// Kubernetes' form: a list of entries with `name` and `value` or `valueFrom`. An entry with neither says nothing.
+fn read_env_list(entries: &[Value]) -> Result<Environment, JobConfigurationError> {
+    let (mut env, mut env_from) = (BTreeMap::new(), Vec::new());
+    for (place, entry) in entries.iter().enumerate() {
+        let Some(name) = entry.get("name").and_then(Value::as_str) else {
+            return Err(wrong_type(&format!("env[{place}]"), "an object with a `name`", entry));
+        };
+        if entry.get("valueFrom").is_some_and(|from| !from.is_null()) {
+            env_from.push(entry.clone());
+        } else if let Some(value) = entry.get("value") {
+            env.insert(name.to_owned(), env_text(value));
+        }
+    }
+    Ok((env, env_from))
+}
+
+/// Unlike in every other field, values that are not text become text: `1` is `"1"`, `true` is `"True"`.
+fn env_text(value: &Value) -> Option<String> {
+    (!value.is_null()).then(|| python_str(value))
 }
 
 fn read_report_state(fields: &Fields) -> Result<ReportState, JobConfigurationError> {

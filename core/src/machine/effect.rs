@@ -13,7 +13,8 @@ pub enum Effect {
     /// Ask the API whether a run that an earlier process had claimed, or was about to, is ours. Answers `Claimed`,
     /// `Refused`, `FoundCancelled` or `SubmitFailed`.
     Recall,
-    /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared` or `SubmitFailed`.
+    /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared`, `SubmitFailed` or
+    /// `PolicyRefused`.
     Prepare,
     /// Tell the API that the launch is near: labels, for which little time is waited, and Submitting. Answers `Announced` or `Stop`.
     Announce,

@@ -21,6 +21,8 @@ pub enum Input {
     Announced,
     /// The run could not be brought to its launch, and nothing was started. The text is for the flow's author.
     SubmitFailed(String),
+    /// The worker's policy does not allow the run, and nothing was started. The text is for the flow's author.
+    PolicyRefused(String),
     /// The infrastructure was started, or had been started under the same key.
     Launched(Handle),
     /// Whether the launch took effect cannot be told. The text says what went wrong, for the flow's author.

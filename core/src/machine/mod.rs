@@ -167,6 +167,10 @@ impl Run {
                 let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::Submit(why)), Outcome::unlaunched);
                 self.end(outcome, None)
             }
+            (P::Preparing, Input::PolicyRefused(why)) => {
+                let outcome = self.stop.map_or(Outcome::Crashed(CrashCause::Policy(why)), Outcome::unlaunched);
+                self.end(outcome, None)
+            }
             (P::Launching, Input::Launched(handle) | Input::Located(Some(handle))) => self.launched(handle),
             (P::Launching, Input::LaunchUnclear(why)) => {
                 (Self { launch_failure: Some(why), ..self }, vec![Effect::PersistSoon, Effect::Find])

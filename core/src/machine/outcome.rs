@@ -30,6 +30,8 @@ pub enum Outcome {
 pub enum CrashCause {
     /// It never started. The text is for the flow's author.
     Submit(String),
+    /// The worker's policy does not allow it. The text is for the flow's author.
+    Policy(String),
     /// It ended in a way that the engine did not account for.
     Exited(ExitReport),
     /// It disappeared.
@@ -100,7 +102,7 @@ impl Outcome {
             Self::Crashed(CrashCause::WorkerStopped(report) | CrashCause::Unobserved(report)) => {
                 report.as_ref().map(|report| report.exit.status_code())
             }
-            Self::Crashed(CrashCause::Submit(_)) | Self::Released => None,
+            Self::Crashed(CrashCause::Submit(_) | CrashCause::Policy(_)) | Self::Released => None,
         }
     }
 }

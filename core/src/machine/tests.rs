@@ -18,7 +18,7 @@ fn handle() -> Handle {
         key: key(),
         infra_id: InfraId("i1".to_owned()),
         report_state: ReportState::Engine,
-        detail: serde_json::Value::Null,
+        detail: std::sync::Arc::default(),
     }
 }
 
@@ -47,6 +47,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Prepared(ReportState::Worker)),
         Just(Input::Announced),
         Just(Input::SubmitFailed("why".to_owned())),
+        Just(Input::PolicyRefused("why".to_owned())),
         Just(Input::Launched(handle())),
         Just(Input::LaunchUnclear("no answer".to_owned())),
         Just(Input::Located(None)),
@@ -253,6 +254,16 @@ fn a_claim_is_on_disk_before_it_is_made_and_asked_about_after_a_restart() {
         let (lost, _) = at(phase).step(Input::SubmitFailed("its pool is gone".to_owned()));
         assert!(matches!(lost.phase, Phase::Reporting(Outcome::Crashed(_), None)));
     }
+}
+
+#[test]
+fn a_run_that_the_policy_refuses_is_over_before_anything_is_launched() {
+    let (run, effects) = at(Phase::Preparing).step(Input::PolicyRefused("no".to_owned()));
+    let outcome = Outcome::Crashed(CrashCause::Policy("no".to_owned()));
+    assert_eq!(run.phase, Phase::Reporting(outcome.clone(), None));
+    assert_eq!(effects, [Effect::Persist, Effect::Report(outcome)]);
+    let (unmoved, effects) = at(Phase::Running(handle())).step(Input::PolicyRefused("no".to_owned()));
+    assert_eq!((unmoved.phase, effects), (Phase::Running(handle()), Vec::new()));
 }
 
 #[test]

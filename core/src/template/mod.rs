@@ -10,6 +10,7 @@
 
 mod blocks;
 mod error;
+mod mentions;
 mod nesting;
 mod path;
 mod placeholder;
@@ -27,6 +28,7 @@ pub use reference::{Reference, references};
 pub use resolution::Resolution;
 pub use substitute::substitute;
 
+pub(crate) use mentions::{Mention, mentions, whole_value};
 pub(crate) use nesting::within_bound;
 pub(crate) use path::split as split_path;
 pub(crate) use python::python_truth;

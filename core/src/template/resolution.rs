@@ -38,6 +38,11 @@ impl Resolution {
         Ok(Self { value, blocks_resolved, pending, fetched: Fetched::new() })
     }
 
+    /// The value as far as it is filled in.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// What has to be fetched now; empty when [`finish`](Self::finish) can be called.
     pub fn pending(&self) -> &[Reference] {
         &self.pending

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use worker_core::exit::ExitReport;
 use worker_core::handle::Handle;
 
+use crate::Severity;
+
 /// Something that happened to a run's infrastructure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InfraEvent {
@@ -28,8 +30,15 @@ pub enum InfraEvent {
     },
     /// Something that Prefect's worker of the kind tells the world by an event.
     Occurred(Occurrence),
+    /// It exists and cannot run yet: the words for the run's own state.
+    Waiting(String),
     /// Something the flow's author should know (an image that cannot be pulled, a pod that cannot be placed).
-    Warning(String),
+    Diagnosis {
+        /// Whether the run may still get over it.
+        severity: Severity,
+        /// What is wrong and what to do about it.
+        text: String,
+    },
     /// It ended. The last event.
     Exited(ExitReport),
 }
@@ -48,6 +57,8 @@ pub struct Occurrence {
     pub resource: BTreeMap<String, String>,
     /// Id of the event before it.
     pub follows: Option<Uuid>,
+    /// What it relates to, where the infrastructure itself says so; empty leaves it to the run.
+    pub related: Vec<BTreeMap<String, String>>,
 }
 
 /// One of the two output streams.

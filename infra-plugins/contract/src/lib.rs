@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod launch_log;
 pub mod masking;
+mod observer;
 mod owner;
 pub mod quote;
 mod template;
@@ -19,16 +20,20 @@ mod template;
 pub use error::{ErrorClass, InfraError};
 pub use event::{Found, InfraEvent, Killed, LogStream, Named, Occurrence};
 pub use launch_log::{LaunchLog, Unheard};
+pub use observer::{InfraObserver, Observation, Observed, OutputLine};
 pub use owner::Owner;
 pub use template::JobTemplate;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde_json::Value;
 use worker_core::handle::{Handle, PluginKind};
-use worker_core::ids::{InfraId, LaunchKey};
+use worker_core::ids::{InfraId, LaunchKey, RunId};
 use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
@@ -45,6 +50,8 @@ pub struct Capabilities {
     pub handles_cleanup_messages: bool,
     /// Its infrastructure goes on whatever becomes of the worker and of what the worker runs in.
     pub outlives_worker: bool,
+    /// What runs inside may put its run back to Scheduled when its place is taken away, and end.
+    pub puts_runs_back: bool,
 }
 
 /// Who ends a run of this kind that is cancelled while its engine runs.
@@ -88,6 +95,21 @@ pub enum Severity {
     Error,
 }
 
+/// What a run's process of this machine is given. The environment may hold secrets, so `Debug` does not print it.
+#[derive(Clone)]
+pub struct LocalProcess {
+    /// All of its environment but what the launch itself adds.
+    pub environment: BTreeMap<String, String>,
+    /// Its Python, if that is known before the code is in place.
+    pub python: Option<String>,
+}
+
+impl fmt::Debug for LocalProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalProcess").field("python", &self.python).finish_non_exhaustive()
+    }
+}
+
 /// A kind of infrastructure.
 #[async_trait]
 pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
@@ -108,8 +130,33 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// Whether a run with these fields can use flow code that lies in a directory of the worker's machine.
     fn takes_code(&self, fields: &Fields) -> bool;
 
+    /// Whether a run with these fields has its code brought by `worker pull`, elsewhere.
+    fn has_code_brought(&self, _fields: &Fields) -> bool {
+        false
+    }
+
+    /// The process of this machine that the run's default command would be, run by the worker's user. `None` if it is
+    /// none: what it finds in its surroundings is then not what the worker finds here.
+    fn local_process(&self, _spec: &RunSpec) -> Option<LocalProcess> {
+        None
+    }
+
     /// Looks at the surroundings: is the interpreter, daemon or cluster there and usable?
     async fn check(&self) -> Vec<Finding>;
+
+    /// Whether what runs of this kind are started with answers now: for readiness, which asks every few seconds. Where there
+    /// is nothing to ask it answers by itself.
+    ///
+    /// # Errors
+    /// Why it does not.
+    async fn reachable(&self) -> Result<(), InfraError> {
+        Ok(())
+    }
+
+    /// How often watches that no single run asked for were begun again since the start.
+    fn watch_restarts(&self) -> u64 {
+        0
+    }
 
     /// Works out what would be started. No side effects; the plan can be shown.
     ///
@@ -165,6 +212,23 @@ pub trait InfraPlugin: fmt::Debug + Send + Sync + 'static {
     /// Everything out there that carries a mark which this worker answers for, except what was cleaned up and is kept for
     /// people to look at.
     async fn owned(&self) -> Result<Vec<Handle>, InfraError>;
+
+    /// The last lines that it wrote, oldest first, as far as the backend still has them; for a run that ended before its
+    /// engine could report anything.
+    async fn last_output(&self, _handle: &Handle) -> Result<Vec<OutputLine>, InfraError> {
+        Ok(Vec::new())
+    }
+
+    /// Watches infrastructure of runs that this daemon does not execute itself, where Prefect's worker of the kind does.
+    fn observer(&self) -> Option<Arc<dyn InfraObserver>> {
+        None
+    }
+
+    /// What is there for a run now, whoever launched it, in the shape of [`Plan::shown`] and masked like it: for people who want
+    /// to compare. Nothing where nothing can be seen. Only looks; `plan` says where the run's infrastructure would be.
+    async fn seen(&self, _run: RunId, _plan: &Plan) -> Result<Vec<Value>, InfraError> {
+        Ok(Vec::new())
+    }
 
     /// Looks for infrastructure of a run by the backend's own name for it, whoever launched it.
     async fn named(&self, id: &InfraId) -> Result<Named, InfraError> {

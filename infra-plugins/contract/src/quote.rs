@@ -13,6 +13,14 @@ pub fn of_stderr(text: &str) -> Option<String> {
     Some(format!("its standard error ends with:{separator}{quote}"))
 }
 
+/// What the output of something ends with whose two streams nobody can tell apart, for people; `None` if it says nothing. The text
+/// must hold no secret any more.
+pub fn of_output(text: &str) -> Option<String> {
+    let quote = last_lines(text)?;
+    let separator = if quote.contains('\n') { '\n' } else { ' ' };
+    Some(format!("its output ends with:{separator}{quote}"))
+}
+
 /// The last lines that say something, cut at the beginning if they are too long.
 fn last_lines(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();

@@ -74,11 +74,16 @@ impl Engine {
 
     /// Whether it answers a new question; that it does not is noted as a loss.
     pub(crate) async fn is_there(&self) -> bool {
+        self.sign_of_life().await.is_ok()
+    }
+
+    /// The same, with why it does not.
+    pub(crate) async fn sign_of_life(&self) -> Result<(), DockerError> {
         let answer = self.ask("asking whether it is there", SIGN_OF_LIFE, self.docker.ping()).await;
         if matches!(answer, Err(DockerError::Silent { .. })) {
             self.loss.lost();
         }
-        answer.is_ok()
+        answer.map(drop)
     }
 
     /// Whether `host-gateway` means something to it. Engines that number themselves in another way are no Docker of that age.

@@ -1,5 +1,7 @@
 //! A container as the daemon remembers it.
 
+use std::sync::Arc;
+
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use serde::{Deserialize, Serialize};
 use worker_core::handle::{Handle, PluginKind};
@@ -24,7 +26,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn of(handle: &Handle) -> Result<Self, DockerError> {
-        serde_json::from_value(handle.detail.clone()).map_err(DockerError::Unreadable)
+        Self::deserialize(&*handle.detail).map_err(DockerError::Unreadable)
     }
 
     /// One of the engine's list; `None` if no worker of ours made it.
@@ -50,7 +52,7 @@ impl Container {
             infra_id: InfraId(format!("{}:{}", endpoint.base_url(), self.id)),
             report_state: self.marks.report_state,
             cancels_itself: self.marks.cancels_itself,
-            detail: serde_json::to_value(self).map_err(DockerError::Unreadable)?,
+            detail: Arc::new(serde_json::to_value(self).map_err(DockerError::Unreadable)?),
         })
     }
 }

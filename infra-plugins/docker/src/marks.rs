@@ -15,7 +15,7 @@ pub(crate) const OWNER: &str = "io.prefect.worker.owner";
 /// Which execution it is: both ids, separated by a slash.
 pub(crate) const LAUNCH_KEY: &str = "io.prefect.worker.launch-key";
 /// Flow run, as Prefect's worker labels it.
-const FLOW_RUN_ID: &str = "io.prefect.flow-run-id";
+pub(crate) const FLOW_RUN_ID: &str = "io.prefect.flow-run-id";
 const REPORT_STATE: &str = "io.prefect.worker.report-state";
 const CANCELS_ITSELF: &str = "io.prefect.worker.cancels-itself";
 const OUTPUT: &str = "io.prefect.worker.output";

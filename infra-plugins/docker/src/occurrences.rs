@@ -54,6 +54,7 @@ impl Told {
                 ("prefect.resource.name".to_owned(), container.name.clone()),
             ]),
             follows: self.last.replace(id),
+            related: Vec::new(),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::mounted_code::MountedCode;
 use crate::naming;
 use crate::network::{self, API_URL};
 use crate::registry::{self, ImageReference, PullPolicy, RegistryBlock};
+use crate::requested;
 use crate::secrets::{self, SecretValues};
 use crate::settings::{Cleanup, DockerSettings, Secrets};
 use crate::volumes;
@@ -71,6 +72,7 @@ pub(crate) fn make(
     spec: &RunSpec,
 ) -> Result<Plan, DockerError> {
     let fields = DockerFields::read(&spec.fields)?;
+    spec.refuse_env_from()?;
     let image = fields.image.clone().unwrap_or_else(|| default_image.to_owned());
     let pull_policy = pull_policy(&fields, &image)?;
     let code = mounted_code(&fields, endpoint, spec)?;
@@ -112,6 +114,8 @@ pub(crate) fn make(
         format!("`container_create_kwargs` cannot say `{key}`, which is a job variable of its own; it is ignored")
     }));
     warnings.extend(restarts(&body));
+    // Before what the worker adds itself.
+    let requested = requested::of(spec, &image, &body);
     if let Some(code) = &code {
         mount(code, &mut body);
     } else if fields.mount_code {
@@ -140,7 +144,7 @@ pub(crate) fn make(
     let infra_name = plan.name.clone().unwrap_or_default();
     let shown = shown(&plan);
     let detail = serde_json::to_value(plan).map_err(DockerError::Unreadable)?;
-    Ok(Plan { key: spec.key, infra_name, shown, detail })
+    Ok(Plan { key: spec.key, infra_name, shown, requested, detail })
 }
 
 fn pull_policy(fields: &DockerFields, image: &str) -> Result<PullPolicy, DockerError> {
@@ -282,13 +286,15 @@ fn told_by_inspect(spec: &RunSpec, command: &str) -> Option<String> {
     })
 }
 
+/// An entry of an environment as it may be shown.
+pub(crate) fn masked_entry(entry: &str) -> String {
+    let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+    format!("{name}={}", masking::shown(name, value))
+}
+
 fn shown(plan: &DockerPlan) -> Value {
     let mut body = plan.body.clone();
-    let mask = |entry: &String| {
-        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-        format!("{name}={}", masking::shown(name, value))
-    };
-    body.env = body.env.map(|env| env.iter().map(mask).collect());
+    body.env = body.env.map(|env| env.iter().map(|entry| masked_entry(entry)).collect());
     json!({
         "name": plan.name,
         "image_pull_policy": plan.pull_policy.as_str(),

@@ -10,10 +10,11 @@ use infra_contract::{
     CancelsRunning, Capabilities, EventStream, Finding, Found, InfraError, InfraPlugin, JobTemplate, Killed, LaunchLog,
     Named, Severity,
 };
+use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 use worker_core::handle::{Handle, PluginKind};
-use worker_core::ids::{InfraId, LaunchKey};
+use worker_core::ids::{InfraId, LaunchKey, RunId};
 use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
@@ -31,6 +32,7 @@ use crate::marks;
 use crate::notes::Notes;
 use crate::plan::{self, DockerPlan};
 use crate::pull::Pulls;
+use crate::seen;
 use crate::settings::{Cleanup, DockerSettings};
 use crate::stopped::Stopped;
 use crate::template::base_job_template;
@@ -179,6 +181,7 @@ impl InfraPlugin for DockerPlugin {
             cancels_running: CancelsRunning::Infrastructure,
             handles_cleanup_messages: true,
             outlives_worker: true,
+            puts_runs_back: false,
         }
     }
 
@@ -210,8 +213,16 @@ impl InfraPlugin for DockerPlugin {
         vec![finding]
     }
 
+    async fn reachable(&self) -> Result<(), InfraError> {
+        Ok(self.engine().await?.sign_of_life().await?)
+    }
+
     async fn prepare(&self, spec: &RunSpec) -> Result<Plan, InfraError> {
         Ok(plan::make(&self.settings, &self.endpoint()?, &self.default_image, spec)?)
+    }
+
+    async fn seen(&self, run: RunId, _plan: &Plan) -> Result<Vec<Value>, InfraError> {
+        Ok(seen::of_run(&self.engine().await?, run).await?)
     }
 
     async fn launch(&self, plan: &Plan, log: &dyn LaunchLog) -> Result<Handle, InfraError> {

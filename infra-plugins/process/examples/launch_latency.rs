@@ -36,6 +36,8 @@ async fn measure(folder: &Utf8Path) -> Result<(), Box<dyn Error>> {
     let supervisor = Utf8PathBuf::from_path_buf(programs.join("process-supervisor")).map_err(|_| "not UTF-8")?;
     let plugin = ProcessPlugin::new(ProcessSettings {
         python: None,
+        inheritance: infra_process::Inheritance::Everything,
+        confinement: infra_process::Confinement::default(),
         worker_environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         runs_directory: folder.join("runs"),
         owner: Owner::new("latency"),
@@ -71,12 +73,14 @@ fn spec(script: &str) -> RunSpec {
         name: "latency".to_owned(),
         command: Some(format!("sh -c '{script}'")),
         env: BTreeMap::new(),
+        env_from: Vec::new(),
         configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields: Map::new(),
         block_texts: BTreeSet::new(),
         code: None,
+        entrypoint: None,
         report_state: ReportState::Worker,
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn choose(
             Ok(Command { words, python: Vec::new() })
         };
     }
-    let environment = environment::of_run(&settings.worker_environment, spec);
+    let environment = environment::of_run(settings, spec);
     let path = environment.get("PATH").map(String::as_str);
     if let Some(launcher) = uv::launcher(&spec.env, &settings.worker_environment, path, working_dir) {
         return Ok(Command { words: followed_by(&launcher, &ENGINE), python: followed_by(&launcher, &["python"]) });

@@ -31,6 +31,8 @@ pub(crate) enum ProcessError {
     NoSupervisor(#[source] io::Error),
     #[error("Flow run may not have started: its supervisor did not say")]
     SilentSupervisor(#[source] io::Error),
+    #[error("Flow run could not start: it cannot be kept apart as the worker's settings ask for: {reason}")]
+    NotConfined { reason: String },
     #[error("Flow run could not start: {reason}")]
     Refused { reason: String },
     #[error("Flow run could not start: the launch was given up")]
@@ -79,6 +81,7 @@ impl ProcessError {
             Self::NoInterpreter
             | Self::InterpreterNotFound(_)
             | Self::UnknownIdentity { .. }
+            | Self::NotConfined { .. }
             | Self::HooksOfOtherCommand => ErrorClass::Unsupported,
             Self::RunFolder { .. }
             | Self::NoSupervisor(_)
@@ -120,6 +123,9 @@ impl ProcessError {
                 "it is probably waiting for a disk or network file system; it ends when that answers"
             }
             Self::Signal { .. } => "does the run's command change its user (sudo, setuid)?",
+            Self::NotConfined { .. } => {
+                "`worker doctor` says what the section [sandbox] asks for that this machine cannot give"
+            }
             Self::HooksFailed { .. } => "look for the failed hook in the run's log; it is not called again",
             Self::SilentSupervisor(_)
             | Self::Refused { .. }
@@ -169,6 +175,7 @@ impl From<ProcessError> for InfraError {
             | ProcessError::ProgramNotFound { .. }
             | ProcessError::ProgramNotExecutable { .. }
             | ProcessError::UnknownIdentity { .. }
+            | ProcessError::NotConfined { .. }
             | ProcessError::Refused { .. }
             | ProcessError::GivenUp
             | ProcessError::NoEnvironmentForHooks

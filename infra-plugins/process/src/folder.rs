@@ -10,6 +10,7 @@
 //! | `hooks-*` | supervisor, once each | nothing: that these hooks were begun |
 //! | `control` | supervisor | the socket that takes orders |
 //! | `prefect` | worker | the temporary working directory |
+//! | `tmp` | supervisor | what the run has for `/tmp` |
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -75,6 +76,11 @@ impl RunFolder {
 
     pub(crate) fn temporary_directory(&self) -> Utf8PathBuf {
         self.file("prefect")
+    }
+
+    /// What takes the place of `/tmp` for the run.
+    pub(crate) fn private_tmp(&self) -> Utf8PathBuf {
+        self.file("tmp")
     }
 
     /// Makes the claim unless there is one. False if somebody else was first.

@@ -1,5 +1,7 @@
 //! What a handle of this kind holds.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use infra_contract::InfraError;
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ pub(crate) struct HandleDetail {
 
 impl HandleDetail {
     pub(crate) fn of(handle: &Handle) -> Result<Self, ProcessError> {
-        serde_json::from_value(handle.detail.clone()).map_err(ProcessError::UnreadableHandle)
+        Self::deserialize(&*handle.detail).map_err(ProcessError::UnreadableHandle)
     }
 
     /// Of a run that this worker has just started.
@@ -61,7 +63,7 @@ impl HandleDetail {
             key,
             infra_id: InfraId(self.process.pid.to_string()),
             report_state,
-            detail: serde_json::to_value(self).map_err(ProcessError::UnreadableHandle)?,
+            detail: Arc::new(serde_json::to_value(self).map_err(ProcessError::UnreadableHandle)?),
         })
     }
 }

@@ -36,6 +36,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::inheritance::Inheritance;
     use crate::settings::SupervisorProgram;
 
     struct Machine(tempfile::TempDir);
@@ -62,6 +63,8 @@ mod tests {
             let settings = ProcessSettings {
                 python: python.map(str::to_owned),
                 worker_environment,
+                inheritance: Inheritance::Everything,
+                confinement: crate::confinement::Confinement::default(),
                 runs_directory: "/nonexistent".into(),
                 owner: infra_contract::Owner::new("tests"),
                 supervisor: SupervisorProgram::new("/nonexistent"),

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use worker_core::ids::LaunchKey;
 
+use crate::confinement::room::Room;
 use crate::error::ProcessError;
 use crate::executable;
 use crate::folder::RunFolder;
@@ -51,6 +52,10 @@ pub(crate) async fn launch(
             discard(folder);
             let source = errno.map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error);
             Err(ProcessError::Spawn { program: spec.program, source })
+        }
+        Answer::NotConfined { reason } => {
+            discard(folder);
+            Err(ProcessError::NotConfined { reason })
         }
         Answer::Refused { reason } => {
             discard(folder);
@@ -101,7 +106,26 @@ fn spec(
         report_state: plan.report_state,
         streams_output: plan.stream_output,
         python: plan.python,
+        room: settings.confinement.has_a_room().then(|| room(settings, key, folder)),
+        confinement: settings.confinement.clone(),
     })
+}
+
+/// What the run sees of the worker's state: its folders for temporary files and for its code.
+fn room(settings: &ProcessSettings, key: LaunchKey, folder: &RunFolder) -> Room {
+    let code = settings.runs_directory.join(format!("{key}-code"));
+    // The first is about to be made; the second is there if the worker has brought the code.
+    let kept = [Some(folder.temporary_directory()), Some(code).filter(|code| code.exists())].into_iter().flatten();
+    Room {
+        temporary: settings.confinement.private_tmp.then(|| folder.private_tmp()),
+        hidden: settings
+            .confinement
+            .run_as
+            .as_ref()
+            .and_then(|_| settings.runs_directory.parent())
+            .map(Utf8Path::to_owned),
+        kept: kept.collect(),
+    }
 }
 
 /// The key among the arguments is for people who look at the process table. The environment is empty: with the marker

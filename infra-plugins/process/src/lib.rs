@@ -16,6 +16,9 @@
 //! So neither the run waits for a reader, nor does memory or the disk fill up. Orders go to a supervisor through a socket
 //! in the folder; the engine speaks with it through a port on the loopback interface.
 //!
+//! **Confinement**: where the settings ask for it, the supervisor limits the run by cgroups, and its program, executed once more,
+//! becomes the command after it has given up what the run must not have ([`Confinement`]).
+//!
 //! **Never**: reads the worker's own environment or settings (they are handed in as [`ProcessSettings`]), talks to the API,
 //! decides what becomes of a run, writes a run's environment to disk or into an argument, or starts anything under a
 //! launch key that somebody else has claimed.
@@ -26,6 +29,7 @@ mod changes;
 mod check;
 mod claim;
 mod command;
+mod confinement;
 mod control;
 mod environment;
 mod error;
@@ -35,10 +39,12 @@ mod fences;
 mod fields;
 mod folder;
 mod handle;
+mod inheritance;
 mod interpreter;
 mod launch;
 mod lines;
 mod oom;
+mod oom_score;
 mod open_files;
 mod orders;
 mod output_file;
@@ -49,6 +55,7 @@ mod procfs;
 mod relayed;
 mod removal;
 mod run;
+mod seen;
 mod settings;
 mod shepherd;
 mod stop;
@@ -59,7 +66,9 @@ mod template;
 mod tree;
 mod uv;
 
+pub use confinement::{Confinement, RunAs, UnknownUser};
 pub use environment::LAUNCH_MARKER;
+pub use inheritance::Inheritance;
 pub use open_files::raise_open_files_limit;
 pub use plugin::ProcessPlugin;
 pub use settings::{ProcessSettings, SUPERVISE_RUN, SupervisorProgram};

@@ -23,8 +23,8 @@ impl OomWitness {
     /// Notes the counters before the run starts. That of the run's own cgroup is the best, then that of the one around
     /// it. That of the whole machine proves nothing about this run: with it, any lack of memory elsewhere would explain
     /// somebody's kill.
-    pub(crate) fn before(run: Option<&Utf8Path>) -> Self {
-        let counter = counters(run).into_iter().find(|counter| counter.read().is_some());
+    pub(crate) fn before(run: Option<&Utf8Path>, limited: Option<&Utf8Path>) -> Self {
+        let counter = counters(run, limited).into_iter().find(|counter| counter.read().is_some());
         let before = counter.as_ref().and_then(Counter::read).unwrap_or_default();
         Self { counter, before }
     }
@@ -37,7 +37,7 @@ impl OomWitness {
     }
 }
 
-fn counters(run: Option<&Utf8Path>) -> Vec<Counter> {
+fn counters(run: Option<&Utf8Path>, limited: Option<&Utf8Path>) -> Vec<Counter> {
     let counter = |file: Utf8PathBuf, name: String| Counter { file, name };
     let of_run = run.map(|run| counter(run.join("memory.events"), "oom_kill of the run's cgroup".to_owned()));
     let around = cgroup::own_directory().into_iter().flat_map(|own| {
@@ -49,7 +49,12 @@ fn counters(run: Option<&Utf8Path>) -> Vec<Counter> {
     });
     let first_version = first_version_directory()
         .map(|directory| counter(directory.join("memory.oom_control"), format!("oom_kill of the cgroup {directory}")));
-    of_run.into_iter().chain(around).chain(first_version).collect()
+    // Where the run is limited by a cgroup of its own that counts: of either version.
+    let of_limit = limited.into_iter().flat_map(|group| {
+        ["memory.events", "memory.oom_control"]
+            .map(|file| counter(group.join(file), "oom_kill of the run's cgroup".to_owned()))
+    });
+    of_limit.chain(of_run).chain(around).chain(first_version).collect()
 }
 
 /// The directory of this process's cgroup in the memory hierarchy of the first version. In a container it may be the
@@ -83,7 +88,7 @@ mod tests {
         let run = Utf8Path::from_path(directory.path()).unwrap();
         let say = |kills: u32| std::fs::write(run.join("memory.events"), format!("oom 3\noom_kill {kills}\n")).unwrap();
         say(1);
-        let witness = OomWitness::before(Some(run));
+        let witness = OomWitness::before(Some(run), None);
         assert_eq!(witness.evidence(), None);
         say(2);
         let evidence = "the kernel ran out of memory: oom_kill of the run's cgroup rose from 1 to 2";
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_the_whole_machine_counts_is_no_evidence() {
-        let files: Vec<Utf8PathBuf> = counters(None).into_iter().map(|counter| counter.file).collect();
+        let files: Vec<Utf8PathBuf> = counters(None, None).into_iter().map(|counter| counter.file).collect();
         assert!(files.iter().all(|file| !file.starts_with("/proc")), "{files:?}");
     }
 }

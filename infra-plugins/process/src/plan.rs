@@ -6,9 +6,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use infra_contract::masking;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use worker_core::policy::Requested;
 use worker_core::spec::{Plan, ReportState, RunSpec};
 
 use crate::command;
+use crate::confinement::Confinement;
 use crate::environment;
 use crate::error::ProcessError;
 use crate::fields::Fields;
@@ -37,20 +39,40 @@ impl ProcessPlan {
 /// Plans a run: reads the file system, changes nothing.
 pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, ProcessError> {
     let fields = Fields::read(&spec.fields)?;
+    spec.refuse_env_from().map_err(ProcessError::Field)?;
     let code = spec.code.as_ref().map(|code| Utf8PathBuf::from(&code.directory));
     let working_dir = fields.working_dir.or(code).map(absolute).transpose()?;
     let command = command::choose(settings, spec, working_dir.as_deref())?;
     let detail = ProcessPlan {
         words: command.words,
         python: command.python,
-        environment: environment::of_run(&settings.worker_environment, spec),
+        environment: environment::of_run(settings, spec),
         working_dir,
         stream_output: fields.stream_output,
         report_state: spec.report_state,
     };
     let shown = shown(settings, &detail, spec);
     let detail = serde_json::to_value(detail).map_err(ProcessError::UnreadablePlan)?;
-    Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown, detail })
+    Ok(Plan {
+        key: spec.key,
+        infra_name: spec.name.clone(),
+        shown,
+        requested: requested(&settings.confinement, spec),
+        detail,
+    })
+}
+
+/// What of it a policy may restrict.
+fn requested(confinement: &Confinement, spec: &RunSpec) -> Requested {
+    let without_secrets = |command: &String| masking::without(command, spec.block_texts.iter().map(String::as_str));
+    Requested {
+        commands: spec.command.iter().map(without_secrets).collect(),
+        environment: spec.configured_env.clone(),
+        cpu_millis: confinement.max_cpu_percent.map(|percent| percent.saturating_mul(10)),
+        memory_bytes: confinement.max_memory,
+        run_time_seconds: confinement.time_limit,
+        ..Requested::default()
+    }
 }
 
 /// A relative path is relative to the worker's own directory.
@@ -59,7 +81,7 @@ fn absolute(path: Utf8PathBuf) -> Result<Utf8PathBuf, ProcessError> {
 }
 
 fn shown(settings: &ProcessSettings, plan: &ProcessPlan, spec: &RunSpec) -> Value {
-    let environment = environment::on_top(&settings.worker_environment, spec);
+    let environment = environment::on_top(&environment::inherited(settings), spec);
     let environment: BTreeMap<&str, &str> =
         environment.iter().map(|(name, value)| (name.as_str(), masking::shown(name, value))).collect();
     json!({

@@ -10,16 +10,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use infra_contract::{
-    CancelsRunning, Capabilities, EventStream, Finding, FlowHooks, Found, InfraError, InfraEvent, InfraPlugin,
-    JobTemplate, Killed, LaunchLog,
+    CancelsRunning, Capabilities, ErrorClass, EventStream, Finding, FlowHooks, Found, InfraError, InfraEvent,
+    InfraPlugin, JobTemplate, Killed, LaunchLog, LocalProcess,
 };
+use serde_json::Value;
 use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
-use worker_core::ids::LaunchKey;
+use worker_core::ids::{LaunchKey, RunId};
 use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
@@ -28,18 +29,22 @@ use crate::adoption::{self, Adopted};
 use crate::changes::Changes;
 use crate::check;
 use crate::claim::{Claim, Fence};
+use crate::environment;
 use crate::error::ProcessError;
 use crate::fences::{self, FENCE_TIME, LEFTOVER_AGE};
 use crate::folder::RunFolder;
 use crate::handle::{HandleDetail, KIND};
+use crate::interpreter;
 use crate::launch;
 use crate::plan::{self, ProcessPlan};
 use crate::removal;
 use crate::run::Run;
+use crate::seen;
 use crate::settings::ProcessSettings;
 use crate::shepherd;
 use crate::stop;
 use crate::template::base_job_template;
+use crate::uv;
 
 /// The plugin of kind `process`. Needs a tokio runtime with time and I/O from the first launch on.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub struct ProcessPlugin {
     cleared: AtomicBool,
     /// Held while a fence is put up, lifted or taken down.
     fences: Arc<Mutex<()>>,
+    /// What runs do not get of the worker's environment is said to the first one.
+    said_what_is_kept_out: AtomicBool,
     /// Tasks that take fences down when their time is over.
     taking_down: Mutex<JoinSet<()>>,
 }
@@ -66,6 +73,10 @@ struct Tended {
 impl ProcessPlugin {
     /// A plugin that has started nothing yet.
     pub fn new(settings: ProcessSettings) -> Self {
+        // Runs that cannot be kept apart as they should do not start: better known before the first one.
+        for finding in check::confinement(&settings) {
+            tracing::error!("{}. {}", finding.message, finding.hint.unwrap_or_default());
+        }
         Self {
             settings,
             template: base_job_template(),
@@ -73,7 +84,20 @@ impl ProcessPlugin {
             runs: Mutex::default(),
             cleared: AtomicBool::new(false),
             fences: Arc::default(),
+            said_what_is_kept_out: AtomicBool::new(false),
             taking_down: Mutex::default(),
+        }
+    }
+
+    /// A flow that misses a variable of the worker's misses it in its first run.
+    fn say_what_is_kept_out(&self, log: &dyn LaunchLog) {
+        let kept_out = self.settings.inheritance.kept_out(&self.settings.worker_environment);
+        if !kept_out.is_empty() && !self.said_what_is_kept_out.swap(true, Ordering::AcqRel) {
+            log.info(format!(
+                "Flow runs do not get these variables of the worker's environment: {}. To hand them on, name them in the \
+                 worker's setting `process.environment_allow` (said once)",
+                kept_out.join(", ")
+            ));
         }
     }
 
@@ -176,7 +200,12 @@ impl InfraPlugin for ProcessPlugin {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cancels_running: CancelsRunning::Worker, handles_cleanup_messages: true, outlives_worker: false }
+        Capabilities {
+            cancels_running: CancelsRunning::Worker,
+            handles_cleanup_messages: true,
+            outlives_worker: false,
+            puts_runs_back: false,
+        }
     }
 
     fn base_job_template(&self) -> &JobTemplate {
@@ -187,18 +216,40 @@ impl InfraPlugin for ProcessPlugin {
         true
     }
 
+    fn local_process(&self, spec: &RunSpec) -> Option<LocalProcess> {
+        let worker = &self.settings.worker_environment;
+        // A launcher makes a Python of its own for the project that the code turns out to be.
+        let is_ours = !uv::is_asked_for(&spec.env, worker);
+        let python = is_ours.then(|| interpreter::choose(&self.settings).ok()).flatten();
+        Some(LocalProcess {
+            environment: environment::of_run(&self.settings, spec),
+            python: python.map(camino::Utf8PathBuf::into_string),
+        })
+    }
+
     async fn check(&self) -> Vec<Finding> {
-        vec![check::interpreter_has_prefect(&self.settings).await]
+        let mut findings = vec![check::interpreter_has_prefect(&self.settings).await];
+        findings.extend(check::confinement(&self.settings));
+        findings.push(check::cgroups());
+        findings
     }
 
     async fn prepare(&self, spec: &RunSpec) -> Result<Plan, InfraError> {
         Ok(plan::make(&self.settings, spec)?)
     }
 
-    async fn launch(&self, plan: &Plan, _log: &dyn LaunchLog) -> Result<Handle, InfraError> {
+    async fn seen(&self, run: RunId, plan: &Plan) -> Result<Vec<Value>, InfraError> {
+        let named = plan.shown.get("env_on_top_of_the_workers").and_then(Value::as_object);
+        let named: Vec<String> = named.into_iter().flat_map(|named| named.keys().cloned()).collect();
+        let looking = tokio::task::spawn_blocking(move || seen::of_run(run, &named));
+        looking.await.map_err(|error| InfraError::new(ErrorClass::Bug, "looking at processes failed").because(error))
+    }
+
+    async fn launch(&self, plan: &Plan, log: &dyn LaunchLog) -> Result<Handle, InfraError> {
         if let Some(run) = self.known(&plan.key) {
             return Ok(run.handle.clone());
         }
+        self.say_what_is_kept_out(log);
         let detail = ProcessPlan::of(plan)?;
         let report_state = detail.report_state;
         let folder = self.folder(&plan.key);

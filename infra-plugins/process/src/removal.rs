@@ -7,6 +7,7 @@ use worker_core::handle::Handle;
 
 use crate::cgroup::Cgroup;
 use crate::claim::Claim;
+use crate::confinement;
 use crate::error::ProcessError;
 use crate::folder::RunFolder;
 use crate::handle::HandleDetail;
@@ -58,6 +59,7 @@ fn remove_folder(folder: &RunFolder) -> Result<(), ProcessError> {
                 cgroup.kill();
                 cgroup.remove().map_err(failed)?;
             }
+            confinement::remove_leftovers(&claimed.key);
         }
         Ok(Some(Claim::Torn) | None) | Err(_) => {}
     }

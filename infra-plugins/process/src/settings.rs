@@ -9,6 +9,9 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use infra_contract::Owner;
 
+use crate::confinement::Confinement;
+use crate::inheritance::Inheritance;
+
 /// The first argument with which the worker's program becomes a supervisor.
 pub const SUPERVISE_RUN: &str = "supervise-run";
 
@@ -18,8 +21,12 @@ pub struct ProcessSettings {
     /// The Python interpreter of the default command: a path, or a name to look for on the worker's `PATH`. `None` means
     /// that of the worker's virtual environment, else `python3`, else `python`.
     pub python: Option<String>,
-    /// The worker's whole process environment, which runs inherit.
+    /// The worker's whole process environment.
     pub worker_environment: BTreeMap<String, String>,
+    /// What runs get of it.
+    pub inheritance: Inheritance,
+    /// How runs are kept apart.
+    pub confinement: Confinement,
     /// Where the folders of runs are made. Created when needed.
     pub runs_directory: Utf8PathBuf,
     /// Whose runs these are, whoever else shares the directory.

@@ -19,13 +19,17 @@ pub(crate) fn launcher(
     path: Option<&str>,
     working_dir: Option<&Utf8Path>,
 ) -> Option<Vec<String>> {
-    let setting = job.get(AUTO_INSTALL).or_else(|| worker.get(AUTO_INSTALL))?;
-    let project = working_dir.filter(|_| is_true(setting))?;
+    let project = working_dir.filter(|_| is_asked_for(job, worker))?;
     if !depends_on_prefect(project) || executable::on_path("uv", path).is_none() {
         return None;
     }
     let words = ["uv", "run", "--no-default-groups", "--project", project.as_str()];
     Some(words.map(str::to_owned).to_vec())
+}
+
+/// Whether the setting is on.
+pub(crate) fn is_asked_for(job: &BTreeMap<String, String>, worker: &BTreeMap<String, String>) -> bool {
+    job.get(AUTO_INSTALL).or_else(|| worker.get(AUTO_INSTALL)).is_some_and(|setting| is_true(setting))
 }
 
 fn is_true(setting: &str) -> bool {

@@ -6,9 +6,11 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use infra_contract::{ErrorClass, InfraPlugin as _, Severity};
+use infra_contract::{ErrorClass, InfraPlugin as _, LaunchLog, Severity};
+use infra_process::Inheritance;
 use serde_json::json;
 use worker_core::exit::Exit;
+use worker_core::policy::Pattern;
 use worker_core::spec::{CodeInPlace, RunSpec};
 
 use support::{Bench, engine_run, script_run, variables, with_fields};
@@ -69,7 +71,7 @@ async fn a_working_directory_that_was_given_is_never_removed() {
     let spec = with_fields(script_run("exit 0"), json!({ "working_dir": bench.directory() }));
     let mut handle = bench.launch(&spec).await.unwrap();
     bench.watch(&handle).await.until_the_end().await;
-    handle.detail["temporary_directory"] = json!(bench.directory());
+    std::sync::Arc::make_mut(&mut handle.detail)["temporary_directory"] = json!(bench.directory());
     bench.plugin.cleanup(&handle).await.unwrap();
     assert!(bench.directory().exists());
 }
@@ -176,6 +178,9 @@ async fn an_unreadable_command_and_a_wrong_type_are_the_runs_fault() {
     let error = bench.plugin.prepare(&wrong).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::BadSpec);
     assert!(error.to_string().contains("`stream_output`"), "{error}");
+    let elsewhere = RunSpec { env_from: vec![json!({"name": "A", "valueFrom": {}})], ..engine_run() };
+    let error = bench.plugin.prepare(&elsewhere).await.unwrap_err();
+    assert!(error.to_string().contains("`valueFrom`"), "{error}");
 }
 
 #[tokio::test]
@@ -188,9 +193,9 @@ async fn an_interpreter_without_prefect_is_explained_in_the_end_and_found_by_the
     assert_eq!(report.exit, Exit::Code(1));
     assert!(report.detail.unwrap().contains(&format!("`{python}` cannot import the Prefect SDK")));
     let findings = bench.plugin.check().await;
-    assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].severity, Severity::Error);
-    assert!(findings[0].hint.as_ref().unwrap().contains("WORKER_PROCESS_PYTHON"));
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].hint.as_ref().unwrap().contains("WORKER_PROCESS_PYTHON"));
 }
 
 #[tokio::test]
@@ -212,4 +217,39 @@ async fn a_plan_is_shown_without_secrets() {
     assert!(shown.contains(r#""MODE":"fast""#) && shown.contains(r#""PREFECT_API_KEY":"***""#), "{shown}");
     assert!(!format!("{plan:?} {:?}", bench.plugin).contains("unseen"));
     assert!(!bench.settings.runs_directory.exists(), "planning made a directory");
+}
+
+#[tokio::test]
+async fn a_run_gets_a_clean_environment_and_hears_once_what_is_kept_out_of_it() {
+    let variables = [("DATABASE_URL", "postgres://x"), ("AWS_REGION", "eu"), ("WORKER_X", "1"), ("LANG", "C.UTF-8")];
+    let inheritance = Inheritance::Needed { and: vec![Pattern::new("AWS_*")] };
+    let bench = Bench::with_inheritance(&variables, inheritance);
+    let log = Heard::default();
+    for _ in 0..2 {
+        let spec = script_run("echo \"${DATABASE_URL-none} $AWS_REGION ${WORKER_X-none} $LANG\"");
+        let plan = bench.plugin.prepare(&spec).await.unwrap();
+        let handle = bench.plugin.launch(&plan, &log).await.unwrap();
+        let (output, _) = bench.watch(&handle).await.until_the_end().await;
+        assert_eq!(output, "none eu none C.UTF-8\n");
+    }
+    let heard = log.0.lock().unwrap();
+    let [line] = heard.as_slice() else { panic!("{heard:?}") };
+    assert!(line.contains("environment: DATABASE_URL. ") && !line.contains("postgres"), "{line}");
+}
+
+/// What a launch says to the run's log.
+#[derive(Default)]
+struct Heard(std::sync::Mutex<Vec<String>>);
+
+#[async_trait::async_trait]
+impl LaunchLog for Heard {
+    fn info(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn warn(&self, text: String) {
+        self.info(text);
+    }
+
+    async fn waiting(&self, _why: &str) {}
 }

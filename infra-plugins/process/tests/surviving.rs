@@ -5,6 +5,7 @@
 mod support;
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use infra_contract::{ErrorClass, FlowHooks, Found, InfraPlugin as _, Killed};
 use rustix::process::Signal;
@@ -160,7 +161,7 @@ async fn lost_with_the_machine(bench: &Bench) -> Handle {
     let mut changed: serde_json::Value = serde_json::from_slice(&std::fs::read(&claim).unwrap()).unwrap();
     *changed.pointer_mut("/boot_id").unwrap() = json!("another");
     std::fs::write(&claim, changed.to_string()).unwrap();
-    *handle.detail.pointer_mut("/boot_id").unwrap() = json!("another");
+    *Arc::make_mut(&mut handle.detail).pointer_mut("/boot_id").unwrap() = json!("another");
     handle
 }
 
@@ -228,7 +229,7 @@ async fn a_handle_of_the_first_version_is_still_understood() {
         version: 1,
         key: engine_run().key,
         infra_id: worker_core::ids::InfraId(sleep.id().to_string()),
-        detail: detail(started),
+        detail: Arc::new(detail(started)),
     };
     assert_eq!(bench.plugin.reattach(&handle(1)).await.unwrap(), Found::Gone, "another process of the same number");
     let handle = handle(started);

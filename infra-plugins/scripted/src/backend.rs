@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use infra_contract::{InfraEvent, Killed, LogStream};
+use infra_contract::{InfraEvent, Killed, LogStream, Severity};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use worker_core::exit::{Conclusion, Exit, ExitReport};
@@ -130,7 +130,8 @@ impl Backend {
 
 impl Infrastructure {
     fn started_now(handle: Handle, script: Script) -> Self {
-        let warnings = script.warnings.iter().cloned().map(InfraEvent::Warning);
+        let warnings =
+            script.warnings.iter().cloned().map(|text| InfraEvent::Diagnosis { severity: Severity::Warning, text });
         let output = script.all_output().into_iter().map(|text| InfraEvent::Output { stream: LogStream::Stdout, text });
         let told = std::iter::once(InfraEvent::Started).chain(warnings).chain(output).collect();
         let end = script.runs_for().map(|duration| End {

@@ -1,5 +1,6 @@
 //! The plugin.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,12 +9,13 @@ use infra_contract::{
     CancelsRunning, Capabilities, ErrorClass, EventStream, Finding, Found, InfraError, InfraEvent, InfraPlugin,
     JobTemplate, Killed, LaunchLog,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
 use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
+use worker_core::policy::Requested;
 use worker_core::spec::{Plan, ReportState, RunSpec};
 
 use crate::backend::{Backend, wait_for_end};
@@ -38,6 +40,7 @@ impl ScriptedPlugin {
             cancels_running: CancelsRunning::Worker,
             handles_cleanup_messages: false,
             outlives_worker: false,
+            puts_runs_back: false,
         };
         Self { backend, capabilities, template: base_job_template() }
     }
@@ -56,7 +59,7 @@ impl ScriptedPlugin {
             key,
             report_state: ReportState::Engine,
             infra_id: InfraId(format!("scripted:{key}")),
-            detail: Value::Null,
+            detail: Arc::default(),
         }
     }
 }
@@ -92,7 +95,12 @@ impl InfraPlugin for ScriptedPlugin {
             return Err(error);
         }
         let script = json!(script);
-        Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown: script.clone(), detail: script })
+        let requested = Requested {
+            commands: spec.command.iter().cloned().collect(),
+            environment: spec.configured_env.clone(),
+            ..Requested::default()
+        };
+        Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown: script.clone(), requested, detail: script })
     }
 
     async fn launch(&self, plan: &Plan, _log: &dyn LaunchLog) -> Result<Handle, InfraError> {

@@ -44,12 +44,14 @@ fn spec(script: &Value) -> RunSpec {
         name: "pretty-heron".to_owned(),
         command: None,
         env: BTreeMap::new(),
+        env_from: Vec::new(),
         configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields,
         block_texts: BTreeSet::new(),
         code: None,
+        entrypoint: None,
         report_state: ReportState::Engine,
     }
 }

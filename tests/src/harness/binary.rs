@@ -23,3 +23,10 @@ pub fn python_program(name: &str) -> PathBuf {
     assert!(program.is_file(), "there is no {}: run `scripts/python-env` first", program.display());
     program
 }
+
+/// The interpreter of the locked Python environment with Helm.
+pub(crate) fn charts_python() -> PathBuf {
+    let program = workspace_root().join(".tools/charts/bin/python");
+    assert!(program.is_file(), "there is no {}: run `scripts/python-env charts` first", program.display());
+    program
+}

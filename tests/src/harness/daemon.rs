@@ -27,6 +27,7 @@ impl DaemonSpec {
         Self::bare()
             .arg("start")
             .env("PREFECT_API_URL", api_url)
+            .env("WORKER_LOG_FORMAT", "human")
             .env("PREFECT_WORKER_QUERY_SECONDS", "0.25")
             .env("PREFECT_WORKER_HEARTBEAT_SECONDS", "1")
             .env("PREFECT_LOGGING_TO_API_BATCH_INTERVAL", "0.1")
@@ -55,6 +56,13 @@ impl DaemonSpec {
         self
     }
 
+    /// Another command in the same surroundings.
+    #[must_use]
+    pub fn instead<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.clear();
+        self.args(args)
+    }
+
     /// `--pool`.
     #[must_use]
     pub fn pool(self, pool: &str) -> Self {
@@ -79,6 +87,12 @@ impl DaemonSpec {
     pub fn without_env(mut self, name: &str) -> Self {
         self.env.remove(OsStr::new(name));
         self
+    }
+
+    /// Serves health and metrics at a port that the system chooses; [`Monitor::of`](super::Monitor::of) finds it.
+    #[must_use]
+    pub fn monitored(self) -> Self {
+        self.env("WORKER_MONITORING_LISTEN", "127.0.0.1:0")
     }
 
     /// Runs flows with the locked Python environment.
@@ -154,7 +168,7 @@ pub struct Finished {
 }
 
 /// The variable that marks a daemon and all that comes of it.
-const MARK: &str = "WORKER_UNDER_TEST_HOME";
+const MARK: &str = "PREFECT_WORKER_UNDER_TEST_HOME";
 
 /// Kills all that came of the daemons of a home.
 pub(crate) fn kill_offspring_of(home: &Path) {

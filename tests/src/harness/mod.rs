@@ -10,12 +10,16 @@
 )]
 
 mod binary;
+mod chart;
 pub mod conformance;
 mod daemon;
+mod disk;
 mod git;
 mod lab;
 mod lane;
+mod monitor;
 mod output;
+mod postgres;
 mod prefect_server;
 mod processes;
 mod rest;
@@ -25,11 +29,14 @@ mod specs;
 mod wait;
 
 pub use binary::{python_program, worker_binary, workspace_root};
+pub use chart::{Chart, Rendered};
 pub(crate) use daemon::kill_offspring_of;
 pub use daemon::{Daemon, DaemonSpec, Finished};
-pub use git::repository_of;
+pub use disk::Disk;
+pub use git::{GitDaemon, repository_of};
 pub use lab::{Lab, LabPool, command_variables, process_template, run_resource};
 pub use lane::Lane;
+pub use monitor::{Monitor, Scrape, promtool};
 pub use output::Output;
 pub use prefect_server::PrefectServer;
 pub(crate) use processes::kill_working_in;

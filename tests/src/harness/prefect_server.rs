@@ -1,4 +1,4 @@
-//! A real Prefect server with an empty database.
+//! A real Prefect server with an empty database of its own.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::binary::python_program;
 use super::output::Output;
+use super::postgres::Postgres;
 use super::processes;
 use super::rest::Rest;
 use super::wait::{PATIENT, until};
@@ -25,6 +26,9 @@ os.execv(sys.argv[1], sys.argv[1:])";
 /// The variable that marks a server and all that comes of it.
 const MARK: &str = "PREFECT_SERVER_UNDER_TEST_HOME";
 
+/// The setting that names the database.
+const DATABASE: &str = "PREFECT_API_DATABASE_CONNECTION_URL";
+
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct PrefectServer {
@@ -33,12 +37,25 @@ pub struct PrefectServer {
     log: Output,
     child: Child,
     home: TempDir,
+    /// Its PostgreSQL. After the server, whose last writes are not refused.
+    _postgres: Option<Postgres>,
 }
 
 impl PrefectServer {
-    /// Starts a server in a directory of its own and waits until it answers.
+    /// Starts a server in a directory of its own, with SQLite as most operators have it, and waits until it answers.
     pub async fn start() -> Self {
+        Self::on(None).await
+    }
+
+    /// The same with PostgreSQL: for tests in which many write at once or give their requests up. SQLite then keeps a server
+    /// from writing for minutes.
+    pub async fn on_postgres() -> Self {
+        Self::on(Some(Postgres::start().await)).await
+    }
+
+    async fn on(postgres: Option<Postgres>) -> Self {
         let home = tempfile::Builder::new().prefix("prefect-server-").tempdir().expect("a temporary directory");
+        let database = postgres.as_ref().map(Postgres::url).map(|url| (DATABASE, url));
         let port = free_port();
         let mut child = Command::new(python_program("python"))
             .args(["-c", RESET_SIGNALS])
@@ -49,6 +66,7 @@ impl PrefectServer {
             .env("HOME", home.path())
             .env(MARK, home.path())
             .env("PREFECT_HOME", home.path().join("prefect"))
+            .envs(database)
             .env("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
             .env("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL", "0.5")
             .env("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
@@ -61,7 +79,7 @@ impl PrefectServer {
         let stderr = child.stderr.take().expect("standard error is a pipe");
         let log = Output::follow("the server's standard error", stderr, home.path().join("stderr.log"));
         let rest = Rest::new(&format!("http://127.0.0.1:{port}/api"));
-        let mut server = Self { rest, log, child, home };
+        let mut server = Self { rest, log, child, home, _postgres: postgres };
         server.ready().await;
         server
     }
@@ -93,8 +111,8 @@ impl Drop for PrefectServer {
     }
 }
 
-/// A port that was free a moment ago: the server cannot be told to choose one and say which.
-fn free_port() -> u16 {
+/// A port that was free a moment ago, for a program that cannot be told to choose one and say which.
+pub(super) fn free_port() -> u16 {
     let probe = TcpListener::bind(("127.0.0.1", 0)).expect("the system gives ports");
     probe.local_addr().expect("a bound socket has an address").port()
 }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
-use worker_core::ids::{DeploymentId, FlowId, RunId};
+use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, RunId};
 
 use super::specs::{DeploymentSpec, RunSpec};
 use super::wait::PATIENT;
@@ -166,11 +166,23 @@ impl Rest {
         let body = json!({
             "name": spec.name, "flow_id": flow, "work_pool_name": spec.pool, "work_queue_name": spec.queue,
             "job_variables": spec.job_variables, "tags": spec.tags, "pull_steps": spec.pull_steps,
-            "entrypoint": spec.entrypoint, "concurrency_limit": spec.concurrency_limit,
+            "path": spec.path, "storage_document_id": spec.storage_block, "entrypoint": spec.entrypoint,
+            "concurrency_limit": spec.concurrency_limit,
             "concurrency_options": spec.collision.map(|collision| json!({"collision_strategy": collision})),
             "enforce_parameter_schema": false,
         });
         id_of(&self.post("/deployments/", body).await)
+    }
+
+    /// Makes a block of a type that the server knows.
+    pub async fn create_block(&self, type_slug: &str, name: &str, data: Value) -> BlockDocumentId {
+        let block_type: Option<Value> = self.read(&format!("/block_types/slug/{type_slug}")).await;
+        let block_type = block_type.unwrap_or_else(|| panic!("there is no block type {type_slug}"))["id"].take();
+        let of_type = json!({"block_schemas": {"block_type_id": {"any_": [block_type]}}});
+        let schemas: Vec<Value> = self.post("/block_schemas/filter", of_type).await;
+        let schema = schemas.first().map(|schema| schema["id"].clone());
+        let body = json!({"name": name, "data": data, "block_type_id": block_type, "block_schema_id": schema});
+        id_of(&self.post("/block_documents/", body).await)
     }
 
     /// The deployment of a flow by name.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use worker_core::ids::BlockDocumentId;
 
 /// A deployment to be made.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,10 @@ pub struct DeploymentSpec {
     pub tags: Vec<String>,
     /// The steps that bring its code.
     pub pull_steps: Option<Value>,
+    /// Where its code lies, without pull steps.
+    pub path: Option<String>,
+    /// The storage block with its code, without pull steps.
+    pub storage_block: Option<BlockDocumentId>,
     /// What to load.
     pub entrypoint: Option<String>,
     /// How many of its runs may be claimed or running.

@@ -305,6 +305,38 @@ async fn mounted_code(lab: &Lab, sdk: &Sdk, mut variables: Map<String, Value>) {
     let _daemon = daemon(&pool).started().await;
     let run = pool.run(deployed["succeeds"]).await;
     lab.reaches(run, StateType::Completed).await;
-    lab.logged(run, "the code is in place at commit").await;
+    lab.logged(run, "the code is in place: ").await;
+    no_container_is_left(run).await;
+}
+
+#[tokio::test]
+async fn a_container_that_runs_is_compared_with_what_would_be_launched_now() {
+    let it = InMemory::start().await;
+    let (pool, marks) = (docker_pool(&it.lab).await, Marks::new());
+    let more = json!({"env": {"A": "1", "API_TOKEN": CANARY}, "mem_limit": "64m", "labels": {"team": "x"}});
+    let run = run_with(&pool, variables(&marks, &marks.endless_command(), &more)).await;
+    let worker = daemon(&pool).started().await;
+    it.lab.reaches(run, StateType::Running).await;
+    let diff = || {
+        let spec = daemon(&pool).instead(["render", "--diff", "--flow-run", &run.to_string()]);
+        // A setting that runs are handed.
+        spec.env("PREFECT_HOME", worker.home().join("prefect"))
+    };
+    let same = diff().finish().await;
+    assert_eq!((same.status.code(), same.stdout.as_str()), (Some(0), "nothing differs"), "{}", same.stderr);
+
+    let template = it.lab.api.pool(&pool.name).await.unwrap().base_job_template;
+    let mut template = Value::Object(template);
+    template["job_configuration"]["env"] = json!({"B": "2"});
+    template["job_configuration"]["mem_limit"] = "32m".into();
+    it.lab.api.update_pool(&pool.name, json!({"base_job_template": template})).await;
+    let changed = diff().finish().await;
+    assert_eq!(changed.status.code(), Some(1), "{}", changed.stderr);
+    for part in ["container.Env.B\n- null\n+ \"2\"", "container.HostConfig.Memory\n- 67108864\n+ 33554432"] {
+        assert!(changed.stdout.contains(part), "{part}: {}", changed.stdout);
+    }
+    assert!(!changed.stdout.contains(CANARY), "{}", changed.stdout);
+    it.lab.cancel(run).await;
+    it.lab.reaches(run, StateType::Cancelled).await;
     no_container_is_left(run).await;
 }

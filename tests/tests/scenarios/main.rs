@@ -19,20 +19,32 @@ macro_rules! on_test_api {
     };
 }
 
+mod alerts;
 mod bad_input;
 mod cancellation;
 mod cli;
 mod crash_proof;
+mod deployment;
 mod docker;
+mod doctor;
 mod faults;
 mod in_memory;
+mod isolation;
+mod kubernetes;
 mod lifecycle;
+mod many_pools;
 mod marks;
+mod monitoring;
 mod never_wedged;
 mod operator;
 mod polling;
 mod process;
 mod real_server;
+mod redaction;
+mod render;
 mod sdk;
+mod shadow;
 mod submission;
 mod teardown;
+mod unusable;
+mod workspaces;

@@ -15,11 +15,11 @@ fn command(daemon: &Daemon, args: &[&str]) -> DaemonSpec {
     DaemonSpec::bare().args(args).env("WORKER_STATE_DIR", daemon.path("state"))
 }
 
-async fn typed(daemon: &Daemon, args: &[&str]) -> Finished {
+pub(crate) async fn typed(daemon: &Daemon, args: &[&str]) -> Finished {
     command(daemon, args).finish().await
 }
 
-async fn answer(daemon: &Daemon, args: &[&str]) -> Value {
+pub(crate) async fn answer(daemon: &Daemon, args: &[&str]) -> Value {
     let ended = typed(daemon, &[args, &["--json"]].concat()).await;
     assert!(ended.status.success(), "{args:?}: {}", ended.stderr);
     serde_json::from_str(&ended.stdout).unwrap()
@@ -317,10 +317,10 @@ async fn a_hangup_reads_the_settings_again() {
     daemon.stderr.wait_for("the settings have errors, so all stays as it is", SOON).await;
     assert_eq!(answer(&daemon, &["status"]).await[0]["pools"][0]["limit"], 1);
 
-    fs_err::write(&file, "[start]\nlimit = 2\nprefetch_seconds = 3\n[log]\nlevel = \"debug\"\n").unwrap();
+    fs_err::write(&file, "[start]\nlimit = 2\n[docker]\ncleanup = \"keep\"\n[log]\nlevel = \"debug\"\n").unwrap();
     daemon.signal(Signal::HUP);
     daemon.stderr.wait_for("start.limit is 2 (was 1)", SOON).await;
-    daemon.stderr.wait_for("only after a restart these settings take effect: start.prefetch_seconds", SOON).await;
+    daemon.stderr.wait_for("only after a restart these settings take effect: docker.cleanup", SOON).await;
     daemon.stderr.wait_for("DEBUG", SOON).await;
     marks.count(2).await;
     assert!(daemon.is_running());

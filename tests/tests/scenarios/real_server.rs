@@ -3,7 +3,7 @@
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
-use crate::{bad_input, cancellation, docker, faults, lifecycle, polling, process, sdk, submission};
+use crate::{bad_input, cancellation, docker, faults, kubernetes, lifecycle, polling, process, sdk, submission};
 
 #[tokio::test]
 async fn polling_and_slots() {
@@ -81,7 +81,7 @@ async fn lifecycle_and_bad_input() {
 
 #[tokio::test]
 async fn misbehaviour_is_ridden_out() {
-    faults::misbehaviour(&PrefectServer::start().await).await;
+    faults::misbehaviour(&PrefectServer::on_postgres().await).await;
 }
 
 #[tokio::test]
@@ -103,10 +103,15 @@ async fn flows_without_their_worker() {
 
 #[tokio::test]
 async fn many_flows_at_once() {
-    sdk::many_flows_at_once(&PrefectServer::start().await).await;
+    sdk::many_flows_at_once(&PrefectServer::on_postgres().await).await;
 }
 
 #[tokio::test]
 async fn flows_in_containers() {
     docker::flows_in_containers(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn flows_in_pods() {
+    kubernetes::flows_in_pods(&PrefectServer::start().await).await;
 }

@@ -7,9 +7,9 @@ use central_api_wire::state::{State, StateType};
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
-use worker_core::ids::{DeploymentId, RunId};
+use worker_core::ids::{BlockDocumentId, DeploymentId, RunId};
 use worker_tests::harness::{
-    Daemon, DeploymentSpec, Lab, LabPool, PATIENT, PrefectServer, RunSpec, SOON, Sdk, repository_of, until,
+    Daemon, DaemonSpec, DeploymentSpec, Lab, LabPool, PATIENT, PrefectServer, RunSpec, SOON, Sdk, repository_of, until,
     workspace_root,
 };
 use worker_tests::lane;
@@ -146,6 +146,17 @@ async fn a_flow_is_cloned_from_git(flows: &Flows) {
     let deployed = flows.sdk.deploy(&address, &flows.pool.name, Map::new(), &["succeeds"]).await;
     let run = flows.pool.run(deployed["succeeds"]).await;
     flows.lab.reaches(run, StateType::Completed).await;
+    let labels = flows.lab.run(run).await.labels.unwrap();
+    let code = labels["worker.code"].as_str().unwrap();
+    assert!(code.starts_with(&format!("{address} at ")), "{code}");
+    let kept = cache(flows, &["list", "--json"]).await;
+    let kept: Vec<Value> = serde_json::from_str(&kept).unwrap();
+    for kind in ["git", "checkout"] {
+        assert!(kept.iter().any(|entry| entry["kind"] == kind && entry["source"] == address), "{kind}: {kept:?}");
+    }
+    assert!(cache(flows, &["verify"]).await.contains("all are whole"));
+    assert!(cache(flows, &["prune", "--max-size", "0"]).await.contains("Removed 2 entries"));
+    assert_eq!(cache(flows, &["list"]).await.trim(), "0 entries, 0.0 MiB");
     // The repository is gone for the next run: an error for its author, and nothing worse.
     drop(repository);
     let run = flows.pool.run(deployed["succeeds"]).await;
@@ -153,17 +164,69 @@ async fn a_flow_is_cloned_from_git(flows: &Flows) {
     assert_ne!(flows.lab.history(run).await.last().unwrap(), "Completed");
 }
 
+/// A flow that succeeds, of a deployment without pull steps, and what its run is labelled with.
+async fn of_storage(flows: &Flows, path: Option<&str>, storage_block: Option<BlockDocumentId>) -> (RunId, String) {
+    let entrypoint = Some("flows.py:succeeds".to_owned());
+    let spec = DeploymentSpec { path: path.map(str::to_owned), storage_block, entrypoint, ..DeploymentSpec::default() };
+    let run = flows.pool.run(flows.pool.deployment(spec).await).await;
+    flows.lab.reaches(run, StateType::Completed).await;
+    let labels = flows.lab.run(run).await.labels.unwrap();
+    (run, labels.get("worker.code").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+async fn the_code_of_a_deployment_without_pull_steps_is_brought_by_the_worker(flows: &Flows) {
+    let folder = workspace_root().join("tests/flows");
+    let name = flows.lab.fresh_name("flows");
+    let block = flows.lab.api.create_block("local-file-system", &name, json!({"basepath": workspace_root()})).await;
+    for (path, block) in [("tests/flows", Some(block)), (text(&folder), None)] {
+        let (run, code) = of_storage(flows, Some(path), block).await;
+        assert!(code.starts_with(&format!("{} at ", text(&folder))), "{path}: {code}");
+        flows.lab.logged(run, "The worker fetched the deployment's code from its storage").await;
+    }
+    // What this block leaves out only Python knows.
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::copy(workspace_root().join("tests/flows/flows.py"), folder.path().join("flows.py")).unwrap();
+    fs_err::write(folder.path().join(".prefectignore"), "*.txt\n").unwrap();
+    let name = flows.lab.fresh_name("flows");
+    let block = flows.lab.api.create_block("local-file-system", &name, json!({"basepath": folder.path()})).await;
+    let (run, code) = of_storage(flows, None, Some(block)).await;
+    assert_eq!(code, "");
+    flows.lab.logged(run, "The flow's own process fetches its code: ").await;
+}
+
+/// What `worker cache` says of the daemon's.
+async fn cache(flows: &Flows, args: &[&str]) -> String {
+    let spec = DaemonSpec::bare().env("WORKER_STATE_DIR", flows.daemon.path("state"));
+    let done = spec.arg("cache").args(args).finish().await;
+    assert!(done.status.success(), "{args:?}: {}", done.stderr);
+    done.stdout
+}
+
+/// A flow that succeeds after a step, and another to where it is.
+async fn after_a_step(flows: &Flows, step: Value) -> RunId {
+    let folder = workspace_root().join("tests/flows");
+    let enter = json!({"prefect.deployments.steps.set_working_directory": {"directory": folder}});
+    let spec = DeploymentSpec {
+        pull_steps: Some(json!([step, enter])),
+        entrypoint: Some("flows.py:succeeds".to_owned()),
+        ..DeploymentSpec::default()
+    };
+    let run = flows.pool.run(flows.pool.deployment(spec).await).await;
+    flows.lab.reaches(run, StateType::Completed).await;
+    run
+}
+
+async fn a_script_of_the_pull_steps_is_run_by_the_worker(flows: &Flows) {
+    let script = json!({"prefect.deployments.steps.run_shell_script": {"script": "echo pulled"}});
+    let run = after_a_step(flows, script).await;
+    flows.lab.logged(run, "pulled").await;
+    flows.lab.logged(run, "The worker ran the deployment's 2 pull steps").await;
+}
+
 /// A step that only Python can do is left to the engine.
 async fn other_pull_steps_are_left_to_the_engine(flows: &Flows) {
-    let pull_steps = Some(json!([
-        {"prefect.deployments.steps.run_shell_script": {"script": "echo pulled"}},
-        {"prefect.deployments.steps.set_working_directory": {"directory": workspace_root().join("tests/flows")}},
-    ]));
-    let entrypoint = Some("flows.py:succeeds".to_owned());
-    let deployment =
-        flows.pool.deployment(DeploymentSpec { pull_steps, entrypoint, ..DeploymentSpec::default() }).await;
-    let run = flows.pool.run(deployment).await;
-    flows.lab.reaches(run, StateType::Completed).await;
+    let run = after_a_step(flows, json!({"builtins.dict": {"key": "value"}})).await;
+    flows.lab.logged(run, "`builtins.dict` is Python code").await;
 }
 
 async fn a_future_flow_starts_on_time(flows: &Flows) {
@@ -256,6 +319,8 @@ pub(crate) async fn flows(server: &PrefectServer) {
             a_process_that_exits_under_a_flow_crashes_the_run,
             a_flow_that_cannot_be_imported_crashes_the_run,
             a_flow_is_cloned_from_git,
+            the_code_of_a_deployment_without_pull_steps_is_brought_by_the_worker,
+            a_script_of_the_pull_steps_is_run_by_the_worker,
             other_pull_steps_are_left_to_the_engine,
             a_future_flow_starts_on_time,
         ]

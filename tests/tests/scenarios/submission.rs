@@ -31,7 +31,10 @@ pub(crate) async fn c052_a_rejected_claim_starts_nothing_and_leaves_the_state_al
     lab.reaches(gives_up, StateType::Cancelled).await;
     lab.logged(waits, "Aborted submission").await;
     pool.polled("default", 2).await;
-    assert_eq!(lab.history(waits).await, ["Scheduled", "AwaitingConcurrencySlot"]);
+    // Once its wait is over it is claimed again, which a slow machine gets to see.
+    let mut history = lab.history(waits).await;
+    history.dedup();
+    assert_eq!(history, ["Scheduled", "AwaitingConcurrencySlot"]);
     assert_eq!(lab.history(gives_up).await, ["Scheduled", "Cancelled"]);
     assert_eq!(marks.made().len(), 2, "a rejected run was started");
 }

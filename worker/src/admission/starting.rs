@@ -48,7 +48,7 @@ mod tests {
     use infra_contract::{CancelsRunning, Capabilities};
 
     use super::*;
-    use crate::live_runs::PoolIndex;
+    use crate::live_runs::{PoolIndex, WorkspaceIndex};
 
     fn glance() -> Glance {
         let key = LaunchKey { run: RunId(Uuid::from_u128(1)), claim: TransitionId(Uuid::nil()) };
@@ -57,8 +57,9 @@ mod tests {
                 cancels_running: CancelsRunning::Worker,
                 handles_cleanup_messages: true,
                 outlives_worker: false,
+                puts_runs_back: false,
             };
-            Glance::new(key, "name", "pool", capabilities, false)
+            Glance::new(key, "name", "pool", worker_core::handle::PluginKind::new("process"), capabilities, false)
         }
     }
 
@@ -66,13 +67,13 @@ mod tests {
     fn a_run_counts_until_it_ends_or_has_been_under_way_for_long() {
         let (live, now) = (LiveRuns::default(), Instant::now());
         let mut starting = Starting::default();
-        let (slot, _inbox) = live.reserve(PoolIndex(0), None, glance()).unwrap();
+        let (slot, _inbox) = live.reserve(PoolIndex::new(WorkspaceIndex(0), 0), None, glance()).unwrap();
         starting.begun(glance(), now);
         assert_eq!(starting.count(&live, now), 1);
         drop(slot);
         assert_eq!(starting.count(&live, now), 0);
 
-        let _held = live.reserve(PoolIndex(0), None, glance()).unwrap();
+        let _held = live.reserve(PoolIndex::new(WorkspaceIndex(0), 0), None, glance()).unwrap();
         starting.begun(glance(), now);
         assert_eq!(starting.count(&live, now + STUCK), 0);
     }

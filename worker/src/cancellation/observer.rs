@@ -16,6 +16,7 @@ use super::policy::{CancellationPolicy, Reaction};
 use super::sight::STEADY_AFTER;
 use crate::live_runs::{LiveRuns, PoolIndex};
 use crate::liveness::Pulse;
+use crate::metrics::{ApiStream, Metrics};
 use crate::pool::{PoolView, pace};
 use crate::run::ErrorChain;
 
@@ -42,6 +43,10 @@ pub struct Observer {
     pub poll_interval: Duration,
     /// `PREFECT_RUNNER_CRASH_ON_CANCELLATION_FAILURE`: end the runs when for a long time there is neither stream nor answer.
     pub crash_when_blind: bool,
+    /// Where broken streams are counted.
+    pub metrics: Metrics,
+    /// The name of the pool.
+    pub name: String,
     /// That streams are opened and followed.
     pub listening: Pulse,
     /// That questions are asked.
@@ -63,7 +68,7 @@ impl Observer {
     async fn keep_listening(&self, prompts: &Prompts, stop: &CancellationToken) {
         let mut failures = 0_u32;
         loop {
-            let Some((pool, connected)) = stop.run_until_cancelled(self.connect()).await else { return };
+            let Some((pool, connected)) = stop.run_until_cancelled(Box::pin(self.connect())).await else { return };
             let ended = match connected {
                 Err(error) => Ended::Broken(error),
                 Ok(stream) => {
@@ -84,6 +89,7 @@ impl Observer {
                 Ended::Closed => "it ended".to_owned(),
                 Ended::Broken(error) => ErrorChain(&error).to_string(),
             };
+            self.metrics.stream_restarted(&self.name, ApiStream::Events);
             failures = failures.saturating_add(1);
             if failures == 1 {
                 tracing::debug!("no stream of cancellations, asking at an interval: {why}");

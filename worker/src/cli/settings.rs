@@ -1,6 +1,7 @@
 //! Loading the settings for a command.
 
 use std::io;
+use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use worker_config::{ConfigErrors, LoadFrom, Loaded, Override, Settings, process_environment};
@@ -30,6 +31,47 @@ impl Source {
         from.overrides = overrides;
         let loaded = Settings::load(&from).map_err(LoadError::Settings)?;
         Ok((loaded, from))
+    }
+}
+
+impl Source {
+    /// The same, with everything that is wrong and every warning shown to the user.
+    ///
+    /// # Errors
+    /// An empty text, because all has been said.
+    pub(super) fn load_or_complain(self, overrides: Vec<Override>) -> Result<(Loaded, LoadFrom), String> {
+        let (loaded, from) = self.load(overrides).map_err(|errors| {
+            errors.complain();
+            String::new()
+        })?;
+        for warning in &loaded.warnings {
+            console::complaint(&format!("warning: {warning}"));
+        }
+        Ok((loaded, from))
+    }
+}
+
+/// Shows what a command has to say, or why it failed.
+pub(super) fn ended(done: Result<String, String>) -> ExitCode {
+    match done {
+        Ok(text) => {
+            console::line(&text);
+            ExitCode::SUCCESS
+        }
+        Err(text) => failed(&text),
+    }
+}
+
+/// Shows why a command failed; an empty text has been said already.
+pub(super) fn failed(text: &str) -> ExitCode {
+    complain(text);
+    ExitCode::FAILURE
+}
+
+/// The same, for commands whose exit codes say more.
+pub(super) fn complain(text: &str) {
+    if !text.is_empty() {
+        console::complaint(&format!("error: {text}"));
     }
 }
 

@@ -1,19 +1,23 @@
 //! `worker start`.
 
-use std::io::{BufRead, IsTerminal};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use worker_config::{Override, OverrideValue, PoolSettings, Settings};
+use secrecy::ExposeSecret;
+use worker_config::{Override, OverrideValue, PrefectSettings, Settings};
 
-use super::daemon_plan::daemon_plan;
+use super::asking::{ask, somebody_is_there};
+use super::daemon_plan::{daemon_plan, pool_plans, uses_own_api};
+use super::exit_codes::{DRAIN_TIMED_OUT, STOPPED_AT_ONCE};
 use super::settings::Source;
 use crate::daemon::Stopped;
 use crate::operator::{Changeable, Reading, Reloading};
+use crate::redaction::KnownSecrets;
 use crate::telemetry::LogLevel;
-use crate::{console, daemon, telemetry};
+use crate::{console, daemon, failpoint, telemetry};
 
 /// The options of `prefect worker start`, and a few of our own.
 ///
@@ -90,11 +94,6 @@ impl StartArgs {
     }
 }
 
-/// The exit code of a daemon that waited for its runs, and had to stop some.
-const DRAIN_TIMED_OUT: u8 = 3;
-/// The exit code of a daemon that a second signal ended.
-const STOPPED_AT_ONCE: u8 = 4;
-
 /// Starts the daemon and stays until it ends.
 pub(super) fn run(args: &StartArgs, from: &Source) -> ExitCode {
     let code = match start(args, from) {
@@ -129,14 +128,17 @@ fn start(args: &StartArgs, from: &Source) -> Result<Stopped, Complaint> {
     }
     let (loaded, surroundings) = loaded;
     let settings = &loaded.settings;
-    let log = start_log(settings)?;
+    let secrets = known_secrets(settings, &surroundings.variables);
+    let journal = surroundings.variables.get("JOURNAL_STREAM").map(String::as_str);
+    let log = start_log(settings, journal, secrets.clone())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    if let Some(missing) = settings.prefect.missing_api_url() {
+    if let Some(missing) = settings.prefect.missing_api_url().filter(|_| uses_own_api(settings)) {
         return Err(Complaint::Text(missing.to_owned()));
     }
-    let plan = daemon_plan(settings, surroundings.variables).map_err(Complaint::Text)?;
+    failpoint::arm(&surroundings.variables);
+    let plan = daemon_plan(settings, &surroundings.variables, secrets).map_err(Complaint::Text)?;
     let from = from.clone();
     let read = Arc::new(move || read_again(from.clone(), overrides.clone()));
     let reloading = Reloading { read, in_force: loaded.report().to_vec(), log };
@@ -165,14 +167,7 @@ fn load(
 
 /// A person is asked; a script is not.
 fn ask_for_pool() -> Option<String> {
-    if !std::io::stdin().is_terminal() {
-        return None;
-    }
-    console::line("What work pool should this worker take runs from?");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).ok()?;
-    let pool = answer.trim();
-    (!pool.is_empty()).then(|| pool.to_owned())
+    somebody_is_there().then(|| ask("What work pool should this worker take runs from?"))?
 }
 
 /// What of the settings a running daemon can change, as it is now.
@@ -180,26 +175,45 @@ fn read_again(from: Source, overrides: Vec<Override>) -> Result<Reading, Vec<Str
     let (loaded, _) = from.load(overrides).map_err(|error| error.problems())?;
     let settings = &loaded.settings;
     let shutdown = &settings.worker.shutdown;
-    let limit = |pool: &PoolSettings| (pool.name.clone(), pool.limit.map(NonZeroUsize::get));
+    let pools = pool_plans(settings).map_err(|problem| vec![problem])?;
     Ok(Reading {
         changeable: Changeable {
             log: log_directives(settings),
             runs_at_stop: shutdown.runs,
             drain_timeout: shutdown.drain_timeout,
-            limits: settings.pools.iter().map(limit).collect(),
+            max_runs: settings.worker.admission.max_runs.map(NonZeroUsize::get),
+            pools,
         },
         report: loaded.report().to_vec(),
         warnings: loaded.warnings,
     })
 }
 
-fn start_log(settings: &Settings) -> Result<LogLevel, Complaint> {
+/// What is secret before anything was asked of the API: the credentials for it, and what the environment holds.
+fn known_secrets(settings: &Settings, variables: &BTreeMap<String, String>) -> KnownSecrets {
+    let secrets = KnownSecrets::default();
+    learn_api(&secrets, &settings.prefect);
+    for workspace in &settings.workspaces {
+        learn_api(&secrets, &workspace.prefect);
+    }
+    secrets.learn_variables(variables);
+    secrets
+}
+
+fn learn_api(secrets: &KnownSecrets, prefect: &PrefectSettings) {
+    let api = &prefect.api;
+    let credentials = [&api.key, &api.auth_string].into_iter().flatten().map(ExposeSecret::expose_secret);
+    // The password of `user:password` by itself, too.
+    secrets.learn(credentials.flat_map(|secret| [secret, secret.split_once(':').map_or("", |(_, password)| password)]));
+    secrets.learn(prefect.client.custom_headers.iter().map(|(_, value)| value.expose_secret()));
+}
+
+fn start_log(settings: &Settings, journal: Option<&str>, secrets: KnownSecrets) -> Result<LogLevel, Complaint> {
     console::start().map_err(|error| Complaint::Text(format!("the output threads cannot be started: {error}")))?;
-    telemetry::start(&log_directives(settings), settings.worker.log.format, settings.prefect.logging.colors).map_err(
-        |error| {
-            Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
-        },
-    )
+    let (format, colors) = (settings.worker.log.format, settings.prefect.logging.colors);
+    telemetry::start(&log_directives(settings), format, colors, journal, secrets).map_err(|error| {
+        Complaint::Text(format!("`log.level` (WORKER_LOG_LEVEL) is not a level or a list of directives: {error}"))
+    })
 }
 
 fn log_directives(settings: &Settings) -> String {
@@ -221,6 +235,7 @@ fn prefect_level(settings: &Settings) -> String {
         "central_api_client",
         "code_storage",
         "infra_docker",
+        "infra_kubernetes",
         "infra_process",
         "infra_scripted",
         "worker_config",

@@ -1,50 +1,58 @@
 //! The daemon: builds the parts, owns their tasks, and stops them in order.
 //!
-//! Each pool opens by itself: what it is is asked of the API, and then its loops start, whatever the other pools do. A pool
-//! that cannot be served is said and left out; only when there is none left the daemon has nothing to do.
+//! Each API has what is its own in a `Workspace`. Each pool opens by itself: what it is is asked of its API, and then its
+//! loops start, whatever the other pools do. A pool that cannot be served is said and left out; only when there is none left
+//! at the start the daemon has nothing to do. Pools come and go with the settings while the daemon lives.
 
+mod discovery;
+mod monitoring;
+mod moves;
+mod opening;
 mod operating;
 mod pool_worker;
+mod round;
 mod servers;
+mod shared;
 mod stopping;
+mod workspace;
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use central_api_client::{ApiError, Client, EventEmitter, LogShipper, Spool};
 use central_api_wire::event::Event;
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use worker_core::handle::PluginKind;
 
 use crate::admission::Admission;
-use crate::adoption::Adoption;
+use crate::audit::AuditLog;
+use crate::budget::Budget;
 use crate::console::{self, OutputSink};
-use crate::failpoint;
 use crate::journal::{self, Record};
-use crate::live_runs::{LiveRuns, PoolIndex};
+use crate::live_runs::{LiveRuns, PoolIndex, WorkspaceIndex};
 use crate::liveness::Liveness;
-use crate::metrics::Counted;
-use crate::operator::{CORDONED, Course, Drain, PlannedPool, Reloading, Standing};
-use crate::plan::{DaemonPlan, ShutdownPlan};
-use crate::pool::pace;
-use crate::preflight::{Opening, Preflight, PreflightError, check_server_version};
-use crate::registry::{Registry, raise_open_files_limit};
-use crate::repair::{self, Repair};
-use crate::resources::Resources;
+use crate::metrics::Metrics;
+use crate::operator::{Course, Drain, PlannedPool, Pools, Reloading, Standing};
+use crate::plan::{AuditPlan, DaemonPlan, PoolPlan, ShutdownPlan};
+use crate::preflight::PreflightError;
+use crate::registry::raise_open_files_limit;
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
-use crate::state_folder::{self, StateFolder, StateFolderError};
 use crate::timeline::Timelines;
-use pool_worker::{PoolWorker, Shared, watched};
+use discovery::{Discovered, Discovery, Found};
+use monitoring::Monitoring;
+use opening::{Opened, Openings};
+use pool_worker::PoolWorker;
 use servers::Servers;
+use shared::Shared;
 use stopping::Delivery;
 pub use stopping::Stopped;
+use workspace::{Ground, Workspace};
 
 /// Runs the daemon until it is told to stop, or its one round is over.
 ///
@@ -52,17 +60,19 @@ pub use stopping::Stopped;
 /// Only before the start: nothing that the API answers later ends a daemon.
 pub async fn run(plan: DaemonPlan, reloading: Reloading) -> Result<Stopped, StartError> {
     raise_open_files_limit();
-    failpoint::arm(&plan.run_settings.worker_environment);
     let mut signals = StopSignals::take_over().map_err(StartError::Signals)?;
     let hangups = ReloadSignal::take_over().map_err(StartError::Signals)?;
-    let (wishes, mut drains) = mpsc::channel(1);
+    let (wishes, drains) = mpsc::channel(1);
+    let (wanted, pools) = mpsc::channel(1);
     let servers = Servers::bind(&plan).await?;
-    let (mut daemon, left) = Daemon::new(plan)?;
+    let (finds, found) = mpsc::channel(FINDS_AT_ONCE);
+    let (over, emptied) = mpsc::channel(OVER_AT_ONCE);
+    let (mut daemon, left) = Daemon::new(plan, over)?;
     daemon.adopt(left);
-    daemon.serve(servers);
-    daemon.reload_with(reloading, hangups);
+    daemon.serve(servers, &finds);
+    daemon.reload_with(reloading, hangups, wanted);
     let desk = daemon.open_desk(wishes);
-    let ended = daemon.live(&mut signals, &mut drains).await;
+    let ended = daemon.live(Asked { signals: &mut signals, drains, pools, found, emptied }).await;
     let stopped = daemon.stop(&mut signals).await;
     if let Some(desk) = desk {
         desk.finish(stopped).await;
@@ -70,18 +80,41 @@ pub async fn run(plan: DaemonPlan, reloading: Reloading) -> Result<Stopped, Star
     ended.map(|()| stopped)
 }
 
-/// Tries of one call in a single round, besides the last.
-const ROUND_TRIES: u32 = 4;
+/// Lists of pools of several APIs wait for their turn.
+const FINDS_AT_ONCE: usize = 4;
+/// Pools that are over at the same time wait for their turn.
+const OVER_AT_ONCE: usize = 16;
+
+/// What may come to a daemon that lives.
+struct Asked<'s> {
+    signals: &'s mut StopSignals,
+    drains: mpsc::Receiver<Drain>,
+    /// The pools that are to be served from now on.
+    pools: mpsc::Receiver<Vec<PoolPlan>>,
+    /// Pools that an API has.
+    found: mpsc::Receiver<Found>,
+    /// Pools that were left and have no live run any more.
+    emptied: mpsc::Receiver<PoolIndex>,
+}
+/// Something is observed whenever it happens; this is how often the loop shows that it could be.
+const OBSERVATIONS: Duration = Duration::from_secs(10);
 
 struct Daemon {
-    plans: Vec<PlannedPool>,
-    registry: Arc<Registry>,
+    /// The APIs, in the order of their indexes.
+    workspaces: Vec<Workspace>,
     shared: Shared,
-    /// Held until the process ends.
-    folder: Arc<StateFolder>,
-    adoption: Arc<Adoption>,
-    /// The pools that are served, each with its started event.
-    pools: Vec<(PoolWorker, Event)>,
+    /// The pools that are served.
+    served: Vec<Served>,
+    /// What is asked for: pools by name and patterns.
+    asked: watch::Sender<Vec<PoolPlan>>,
+    /// The pools that the APIs have, where a pattern is asked for.
+    discovered: Discovered,
+    /// Takes pools that were left and have no live run any more.
+    over: mpsc::Sender<PoolIndex>,
+    /// How many pools there have been, for the index of the next.
+    pools_made: usize,
+    /// Where runs that others execute are watched.
+    watched_elsewhere: HashSet<(WorkspaceIndex, PluginKind)>,
     /// Loops of the pools, and the servers.
     loops: TaskTracker,
     /// Ends what brings new runs.
@@ -92,287 +125,247 @@ struct Daemon {
     /// The operator asked for a drain: runs are waited for whatever the settings say.
     drain: Option<Drain>,
     course: watch::Sender<Course>,
+    monitoring: Monitoring,
     delivery: Delivery,
     run_once: bool,
-    wait_for_api: bool,
-    check_server_version: bool,
 }
 
-/// What asking about one pool came to.
-type Opened = (PlannedPool, Result<Opening, PreflightError>);
+/// What earlier processes left of each API.
+type Left = Vec<(WorkspaceIndex, Vec<Record>)>;
+
+/// A pool whose loops run.
+struct Served {
+    pool: PoolWorker,
+    /// What was told of its start.
+    started: Event,
+    /// Ends what brings new runs of it.
+    intake: CancellationToken,
+    /// Ends its loops.
+    stop: CancellationToken,
+}
+
+impl Served {
+    const fn index(&self) -> PoolIndex {
+        self.pool.dispatcher.pool
+    }
+}
 
 impl Daemon {
-    fn new(plan: DaemonPlan) -> Result<(Self, Vec<Record>), StartError> {
-        let api_url = plan.client.api_url.clone();
-        let folder = Arc::new(state_folder::take(&plan.state_dir, &api_url)?);
-        let journal::Opened { journal, records, is_complete, .. } = journal::open(folder.path())?;
-        // Of what was taken over only a record tells, or, where those were lost, the infrastructure.
-        if records.is_empty() && is_complete {
-            folder.forget_what_was_taken_over().map_err(|source| StateFolderError::unusable(&folder, source))?;
-        }
-        let client = Client::new(plan.client)?;
-        let delivery_stop = CancellationToken::new();
-        let [log_spool, event_spool] = spools(&folder);
-        let (logs, shipping) = LogShipper::start(client.clone(), delivery_stop.clone(), Some(log_spool));
-        let (events, emitting) = EventEmitter::start(client.clone(), delivery_stop.clone(), Some(event_spool));
-        let resources = Resources {
-            client,
-            logs,
-            events,
-            live: LiveRuns::default(),
-            actors: TaskTracker::new(),
-            journal: Arc::new(journal),
-            output: OutputSink::start().map_err(StartError::OutputThread)?,
-            run_settings: Arc::new(plan.run_settings),
-            timelines: Timelines::default(),
-        };
-        let cordoned = resources.journal.recall(CORDONED).unwrap_or(false);
+    fn new(plan: DaemonPlan, over: mpsc::Sender<PoolIndex>) -> Result<(Self, Left), StartError> {
+        let live = LiveRuns::default();
         let shared = Shared {
-            resources: resources.clone(),
+            pools: Pools::default(),
+            live: live.clone(),
+            actors: TaskTracker::new(),
+            output: OutputSink::start().map_err(StartError::OutputThread)?,
+            timelines: Timelines::without(plan.secrets.clone()),
+            metrics: Metrics::default(),
+            secrets: plan.secrets,
+            audit: audit_log(plan.audit)?,
+            policy: plan.policy,
             cancellation: plan.cancellation,
-            first_pass: watch::Sender::new(false),
-            cordoned: watch::Sender::new(cordoned),
+            cordoned: watch::Sender::new(false),
             liveness: Liveness::default(),
-            admission: Admission::new(plan.admission, resources.live.clone()),
+            budget: Budget::new(live.clone(), plan.admission.max_runs.map(NonZeroUsize::get)),
+            admission: Admission::new(plan.admission, live),
             serves: watch::Sender::new(plan.wait_for_api),
         };
-        let planned = |(index, plan)| PlannedPool::new(PoolIndex(index), plan);
-        let plans: Vec<PlannedPool> = plan.pools.into_iter().enumerate().map(planned).collect();
-        let registry = Arc::new(Registry::new(plan.plugins.of_daemon(folder.owner(), folder.path())));
-        let place = |pool: &PlannedPool| (pool.plan.pool.clone(), (pool.index, Arc::new(pool.plan.rerun.clone())));
-        let loops = TaskTracker::new();
-        let adoption = Arc::new(Adoption {
-            resources,
-            registry: Arc::clone(&registry),
-            pools: plans.iter().map(place).collect(),
-            folder: Arc::clone(&folder),
-            state_dir: plan.state_dir,
-            api_url,
-            deliveries: delivery_stop.clone(),
-            deliverers: loops.clone(),
-            left_since: Mutex::default(),
-            forgotten: Mutex::default(),
-        });
-        let daemon = Self {
-            plans,
-            registry,
-            shared,
-            folder: Arc::clone(&folder),
-            adoption,
-            intake: CancellationToken::new(),
-            shutdown: watch::Sender::new(plan.shutdown),
-            drain: None,
-            course: watch::Sender::new(Course::Staying),
-            pools: Vec::new(),
-            loops,
-            stop: CancellationToken::new(),
-            delivery: Delivery::new(delivery_stop, [shipping, emitting]),
-            run_once: plan.run_once,
-            // With runs to look after it is no first start, and the settings were right before.
-            wait_for_api: plan.wait_for_api || !records.is_empty(),
+        shared.policy.announce();
+        let (deliveries, loops) = (CancellationToken::new(), TaskTracker::new());
+        let ground = Ground {
+            state_dir: &plan.state_dir,
+            shared: &shared,
+            deliveries: &deliveries,
+            loops: &loops,
+            // One that is away must not be given up because another is there.
+            wait_for_api: plan.wait_for_api || plan.workspaces.len() > 1,
             check_server_version: plan.check_server_version,
         };
-        Ok((daemon, records))
+        let (mut workspaces, mut left, mut deliverers) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, workspace) in plan.workspaces.into_iter().enumerate() {
+            let opened = Workspace::open(WorkspaceIndex(at), workspace, &ground)?;
+            if opened.is_cordoned {
+                shared.cordoned.send_replace(true);
+            }
+            left.push((opened.workspace.index, opened.left));
+            deliverers.extend(opened.deliverers);
+            workspaces.push(opened.workspace);
+        }
+        let course = watch::Sender::new(Course::Staying);
+        let journals = workspaces.iter().map(|workspace| workspace.folder.path().join(journal::FILE)).collect();
+        let monitoring = Monitoring::new(&shared, &course, journals);
+        let mut daemon = Self {
+            workspaces,
+            shared,
+            served: Vec::new(),
+            asked: watch::Sender::new(plan.pools.clone()),
+            discovered: Discovered::default(),
+            over,
+            pools_made: 0,
+            watched_elsewhere: HashSet::new(),
+            loops,
+            intake: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            shutdown: watch::Sender::new(plan.shutdown),
+            drain: None,
+            course,
+            monitoring,
+            delivery: Delivery::new(deliveries, deliverers),
+            run_once: plan.run_once,
+        };
+        for pool in plan.pools.into_iter().filter(|plan| !discovery::is_pattern(&plan.pool)) {
+            daemon.plan_pool(pool);
+        }
+        Ok((daemon, left))
+    }
+
+    /// A pool that is asked for, in the place after those that there have been.
+    fn plan_pool(&mut self, plan: PoolPlan) -> PlannedPool {
+        let index = PoolIndex::new(plan.workspace, self.pools_made);
+        self.pools_made += 1;
+        let pool = PlannedPool::new(index, plan);
+        self.shared.pools.add(pool.clone());
+        pool
+    }
+
+    /// The API of a pool.
+    fn workspace(&self, index: WorkspaceIndex) -> Option<&Workspace> {
+        self.workspaces.get(index.0)
     }
 
     /// Goes on with what an earlier process left, before anything new is taken.
-    fn adopt(&self, left: Vec<Record>) {
-        let count = left.into_iter().filter(|record| self.adoption.adopt(record.clone())).count();
-        if count > 0 {
-            tracing::info!("Taking over {count} runs of an earlier worker process");
+    fn adopt(&mut self, left: Left) {
+        for (index, records) in left {
+            // Their limit is known before the API has told what pools it has.
+            for pool in records.iter().map(|record| &record.facts.pool) {
+                let plan = discovery::of_pattern(&self.asked.borrow(), index, pool);
+                if let Some(plan) = plan.filter(|_| self.shared.pools.named(index, pool).is_none()) {
+                    self.plan_pool(plan);
+                }
+            }
+            let Some(workspace) = self.workspace(index) else { continue };
+            let _in_span = workspace.span().entered();
+            let count = records.into_iter().filter(|record| workspace.adoption.adopt(record.clone())).count();
+            if count > 0 {
+                tracing::info!("Taking over {count} runs of an earlier worker process");
+            }
         }
     }
 
-    fn serve(&self, servers: Servers) {
-        let watched = self.plans.iter().map(|pool| watched(&pool.plan, &pool.last_poll)).collect();
-        let pools = self.plans.iter().map(|pool| (pool.index, pool.plan.pool.clone()));
-        let liveness = self.shared.liveness.clone();
-        let counted = Counted { live: self.shared.resources.live.clone(), pools: pools.collect(), liveness };
-        servers.serve(watched, counted, &self.shared, &self.loops, &self.intake, &self.stop);
-        self.loops.spawn(self.repair().run(self.stop.clone()));
-    }
-
-    fn repair(&self) -> Repair {
-        Repair {
-            client: self.shared.resources.client.clone(),
-            live: self.shared.resources.live.clone(),
-            plugins: self.registry.all(),
-            adoption: Arc::clone(&self.adoption),
-            grace: self.shutdown.borrow().grace,
-            first_pass: self.shared.first_pass.clone(),
-            pulse: self.shared.liveness.pulse("repair", repair::INTERVAL),
+    fn serve(&self, servers: Servers, finds: &mpsc::Sender<Found>) {
+        servers.serve(&self.monitoring, &self.shared, &self.loops, &self.intake, &self.stop);
+        for workspace in &self.workspaces {
+            let repair = workspace.repair(&self.shared, self.shutdown.borrow().grace);
+            self.loops.spawn(repair.run(self.stop.clone()).instrument(workspace.span()));
+            let discovery = Discovery {
+                client: workspace.resources.client.clone(),
+                workspace: workspace.index,
+                asked: self.asked.subscribe(),
+                found: finds.clone(),
+            };
+            self.loops.spawn(discovery.run(self.intake.clone()).instrument(workspace.span()));
         }
     }
 
     /// Opens the pools and stays until a signal or the wish for a drain comes, or the one round is over.
-    async fn live(&mut self, signals: &mut StopSignals, drains: &mut mpsc::Receiver<Drain>) -> Result<(), StartError> {
-        let mut opening = self.open_pools();
-        let version = self.server_version();
-        tokio::pin!(version);
-        let mut version_is_known = false;
+    async fn live(&mut self, mut asked: Asked<'_>) -> Result<(), StartError> {
+        let mut opening: Openings = self.shared.pools.all().iter().map(|pool| self.opening(pool)).collect();
         let mut refused: Vec<PreflightError> = Vec::new();
+        let mut has_served = false;
         loop {
+            has_served |= !self.served.is_empty();
             if opening.is_empty()
-                && self.pools.is_empty()
+                && !has_served
                 && let Some(error) = refused.pop()
             {
                 return Err(error.into());
             }
             tokio::select! {
                 biased;
-                signal = signals.next() => {
+                signal = asked.signals.next() => {
                     tracing::info!("Received {signal}. Taking no more runs; a second signal does not wait for anything.");
                     return Ok(());
                 }
-                Some(drain) = drains.recv() => {
+                Some(drain) = asked.drains.recv() => {
                     tracing::info!("The operator asks for a drain. Taking no more runs.");
                     self.drain = Some(drain);
                     return Ok(());
                 }
-                checked = &mut version, if !version_is_known => {
-                    checked?;
-                    version_is_known = true;
-                }
-                // A server that no worker of ours can serve is known before the first run is taken from it.
-                Some((planned, opened)) = opening.next(), if version_is_known => {
-                    match opened.and_then(|opening| self.pool_worker(&planned, opening)) {
-                        Ok(pool) => {
-                            planned.standing.send_replace(pool.standing());
-                            self.start(pool);
-                        }
-                        Err(error) => {
-                            planned.last_poll.retire();
-                            planned.standing.send_replace(Standing::Refused(ErrorChain(&error).to_string()));
-                            if self.plans.len() > 1 {
-                                tracing::error!("a work pool is not served: {}. {}", ErrorChain(&error), error.hint());
-                            }
-                            refused.push(error);
-                        }
+                Some(opened) = opening.next() => refused.extend(self.opened(opened)),
+                Some(plans) = asked.pools.recv() => self.ask_for(plans, &mut opening),
+                Some(found) = asked.found.recv() => {
+                    self.discovered.note(found);
+                    self.rearrange(&mut opening);
+                    // A service manager is not to wait for a pool that nobody has made yet.
+                    if self.shared.pools.all().is_empty() && self.has_all_asked_for() {
+                        self.shared.serves.send_replace(true);
                     }
                 }
+                Some(index) = asked.emptied.recv() => self.is_over(index),
                 // Nothing interrupts a round but a signal: everything else is settled before it begins.
-                round = self.round(), if version_is_known && opening.is_empty() => return round,
+                round = self.round(), if opening.is_empty() && self.has_all_asked_for() => return round,
             }
         }
     }
 
-    /// Asks the API about all pools at once. A pool that the API is too busy for keeps nobody waiting.
-    fn open_pools(&self) -> FuturesUnordered<BoxFuture<'static, Opened>> {
-        let api_is_right = Arc::new(AtomicBool::new(false));
-        let ask = |pool: &PlannedPool| -> BoxFuture<'static, Opened> {
-            let preflight = Preflight {
-                client: self.shared.resources.client.clone(),
-                pool: pool.plan.pool.clone(),
-                work_queues: pool.plan.work_queues.clone(),
-                kind: pool.plan.kind.clone(),
-                wait_for_api: self.wait_for_api,
-                api_is_right: Arc::clone(&api_is_right),
-            };
-            let pool = pool.clone();
-            Box::pin(async move {
-                let opened = ticking(&pool, preflight.ask()).await;
-                (pool, opened)
-            })
-        };
-        self.plans.iter().map(ask).collect()
+    /// Whether the pools of all patterns are known.
+    fn has_all_asked_for(&self) -> bool {
+        self.discovered.is_complete(&self.asked.borrow())
     }
 
-    fn server_version(&self) -> impl Future<Output = Result<(), PreflightError>> + use<> {
-        let client = self.shared.resources.client.clone();
-        let wanted = self.check_server_version && !client.is_cloud();
-        async move { if wanted { check_server_version(&client).await } else { Ok(()) } }
-    }
-
-    fn pool_worker(&self, planned: &PlannedPool, opening: Opening) -> Result<PoolWorker, PreflightError> {
-        let Opening { kind, pool } = opening;
-        let registered = self
-            .registry
-            .plugin(&kind)
-            .ok_or_else(|| PreflightError::UnknownKind { pool: planned.plan.pool.clone(), kind: kind.to_string() })?;
-        Ok(PoolWorker::new(planned, pool, registered, &self.shared))
+    /// Starts a pool of which the API has told what it is; why not, if that cannot be.
+    fn opened(&mut self, Opened { planned, opening }: Opened) -> Option<PreflightError> {
+        // It is asked for in another way by now, or not at all.
+        if !self.shared.pools.all().iter().any(|pool| pool.is_the_same(&planned)) {
+            return None;
+        }
+        match opening.and_then(|opening| self.pool_worker(&planned, opening)) {
+            Ok(pool) => {
+                planned.standing.send_replace(pool.standing());
+                self.start(pool);
+                None
+            }
+            Err(error) => {
+                planned.last_poll.retire();
+                planned.standing.send_replace(Standing::Refused(ErrorChain(&error).to_string()));
+                if self.shared.pools.all().len() > 1 {
+                    let place = planned.plan.place();
+                    tracing::error!("work pool '{place}' is not served: {}. {}", ErrorChain(&error), error.hint());
+                }
+                Some(error)
+            }
+        }
     }
 
     fn start(&mut self, pool: PoolWorker) {
+        let (intake, stop) = (self.intake.child_token(), self.stop.child_token());
         if !self.run_once {
-            pool.spawn_loops(&self.loops, &self.intake, &self.stop);
+            pool.spawn_loops(&self.loops, &intake, &stop);
+            let place = (pool.dispatcher.pool.workspace, pool.kind());
+            if !self.watched_elsewhere.contains(&place)
+                && let Some(elsewhere) = pool.elsewhere()
+            {
+                self.watched_elsewhere.insert(place);
+                let name = format!("observer of {} runs elsewhere", pool.kind());
+                let pulse = self.shared.liveness.pulse(name, OBSERVATIONS);
+                self.loops.spawn(elsewhere.run(pulse, self.stop.clone()));
+            }
         }
-        let event = pool.lifecycle_event("started", None);
-        self.shared.resources.events.emit(event.clone());
+        let renewed = self.served.iter_mut().find(|served| served.index() == pool.dispatcher.pool);
+        if let Some(served) = renewed {
+            served.intake.cancel();
+            served.stop.cancel();
+            (served.pool, served.intake, served.stop) = (pool, intake, stop);
+            return;
+        }
+        let started = pool.lifecycle_event("started", None);
+        pool.events.emit(started.clone());
         console::line(&format!("Worker '{}' started!", pool.settings.worker_name));
-        self.pools.push((pool, event));
-    }
-
-    /// One sync and one poll per pool, one after the other, and then the end of the runs. For ever without `--run-once`.
-    async fn round(&self) -> Result<(), StartError> {
-        if !self.run_once {
-            std::future::pending::<()>().await;
-        }
-        let mut first_error = None;
-        drop(self.shared.first_pass.subscribe().wait_for(|done| *done).await);
-        for (pool, _) in &self.pools {
-            if let Err(source) = self.poll_once(pool).await {
-                let error = StartError::RunOnce { pool: pool.settings.pool.clone(), source };
-                tracing::error!("{}", error.for_people());
-                first_error.get_or_insert(error);
-            }
-        }
-        for (pool, _) in &self.pools {
-            self.shared.resources.live.until_empty(pool.dispatcher.pool).await;
-        }
-        first_error.map_or(Ok(()), Err)
-    }
-
-    async fn poll_once(&self, pool: &PoolWorker) -> Result<(), ApiError> {
-        let (sync, poller) = (pool.sync(), pool.poller());
-        if a_few_times(|| sync.once()).await? {
-            pool.spawn_observer(&self.loops, &self.stop);
-            return a_few_times(|| poller.poll_and_dispatch()).await;
-        }
-        tracing::warn!("Work pool '{}' not found!", pool.settings.pool);
-        Ok(())
+        self.served.push(Served { pool, started, intake, stop });
     }
 }
 
-/// Where log lines and events wait that the API did not take, with what was taken over of other daemons before.
-fn spools(folder: &StateFolder) -> [Spool; 2] {
-    let taken = folder.taken_spools();
-    let spools = ["logs", "events"].map(|of| {
-        let mut spool = Spool::open(folder.spool().join(of));
-        for other in &taken {
-            if let Err(error) = spool.adopt(&other.join(of)) {
-                tracing::warn!("{of} in {other} cannot be taken over: {error}");
-            }
-        }
-        spool
-    });
-    for other in &taken {
-        // One that is not empty is kept for the next start.
-        drop(fs_err::remove_dir(other));
-    }
-    spools
-}
-
-/// Waits for an answer that may take its time, and is not taken for a poller that hangs meanwhile.
-async fn ticking<T>(pool: &PlannedPool, asked: impl Future<Output = T>) -> T {
-    tokio::pin!(asked);
-    loop {
-        tokio::select! {
-            answer = &mut asked => return answer,
-            () = tokio::time::sleep(pool.plan.query_interval) => pool.last_poll.tick(),
-        }
-    }
-}
-
-/// A loop's call is tried once, because the loop is the retry. A single round has no loop around it.
-async fn a_few_times<T, F: Future<Output = Result<T, ApiError>>>(mut call: impl FnMut() -> F) -> Result<T, ApiError> {
-    for failures in 1..=ROUND_TRIES {
-        match call().await {
-            Err(error) if error.is_transient() => {
-                tracing::warn!("the API did not answer, asking again: {}", ErrorChain(&error));
-                tokio::time::sleep(pace::after_failure(failures, Duration::from_secs(10), error.retry_after())).await;
-            }
-            answer => return answer,
-        }
-    }
-    call().await
+fn audit_log(plan: Option<AuditPlan>) -> Result<AuditLog, StartError> {
+    let Some(AuditPlan { file, required }) = plan else { return Ok(AuditLog::default()) };
+    AuditLog::start(file, required).map_err(StartError::AuditLog)
 }

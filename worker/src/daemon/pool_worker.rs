@@ -3,20 +3,24 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use central_api_client::Client;
+use central_api_client::{Client, EventEmitter};
 use central_api_wire::event::{Event, Resource};
 use central_api_wire::work_pool::WorkPool;
 use infra_contract::{CancelsRunning, InfraPlugin};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
+use worker_core::handle::PluginKind;
 
+use super::shared::Shared;
+use super::workspace::Workspace;
 use crate::admission::Admission;
 use crate::cancellation::{CancellationPolicy, Observer};
 use crate::dispatcher::Dispatcher;
-use crate::health::Watched;
 use crate::liveness::{Liveness, Pulse};
+use crate::metrics::Metrics;
 use crate::operator::{PlannedPool, Standing};
 use crate::plan::{CancellationPlan, PoolPlan};
 use crate::pool::channel::ChannelLoop;
@@ -25,28 +29,17 @@ use crate::pool::sync::SyncLoop;
 use crate::pool::{ChannelHealth, PoolSettings, PoolView, TeardownDesk};
 use crate::refusals::Refusals;
 use crate::registry::Registered;
-use crate::resources::Resources;
+use crate::run::elsewhere::Elsewhere;
 use crate::run::{WorkerIdentity, lifecycle_event, worker_resource};
-
-/// What the pool workers of a daemon share.
-pub(super) struct Shared {
-    pub(super) resources: Resources,
-    pub(super) cancellation: CancellationPlan,
-    /// Set once what earlier processes left is known.
-    pub(super) first_pass: watch::Sender<bool>,
-    /// Set while the operator lets nothing new be taken.
-    pub(super) cordoned: watch::Sender<bool>,
-    /// All loops.
-    pub(super) liveness: Liveness,
-    /// Whether this machine can bear more runs.
-    pub(super) admission: Admission,
-    /// Set once a pool is served, or from the beginning if that may take its time.
-    pub(super) serves: watch::Sender<bool>,
-}
 
 pub(super) struct PoolWorker {
     pub(super) settings: Arc<PoolSettings>,
     pub(super) dispatcher: Dispatcher,
+    /// The pool as people are told of it.
+    place: String,
+    /// Under which its loops log.
+    span: Span,
+    pub(super) events: EventEmitter,
     client: Client,
     identity: Arc<WorkerIdentity>,
     plugin: Arc<dyn InfraPlugin>,
@@ -67,27 +60,37 @@ impl PoolWorker {
     /// A worker for a pool that was asked about: `pool` is what the API had then.
     pub(super) fn new(
         planned: &PlannedPool,
+        name: Option<String>,
         pool: Option<Arc<WorkPool>>,
         registered: Registered,
+        workspace: &Workspace,
         shared: &Shared,
     ) -> Self {
         let PlannedPool { index, plan, last_poll, limit, .. } = planned;
-        let Registered { plugin, worker_class } = registered;
-        let settings = Arc::new(settings(plan, &*plugin, worker_class));
+        let Registered { plugin, worker_class, slots_held } = registered;
+        let settings = Arc::new(settings(plan, name, &*plugin, worker_class));
+        workspace.resources.metrics.pool_served(&settings.pool, &settings.kind);
         let name = settings.worker_name.clone();
-        let client = shared.resources.client.attributed(&name);
+        let resources = &workspace.resources;
+        let client = resources.client.attributed(&name);
         let identity = Arc::new(WorkerIdentity { name, kind: plugin.kind(), id: OnceLock::new() });
         let rerun = Arc::new(plan.rerun.clone());
         let dispatcher = Dispatcher {
             pool: *index,
             limit: Some(limit.clone()),
-            live: shared.resources.live.clone(),
+            budget: shared.budget.clone(),
+            priority: plan.priority,
+            slots_held,
+            live: shared.live.clone(),
             refusals: Refusals::default(),
-            tasks: shared.resources.actors.clone(),
-            around: shared.resources.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
+            tasks: shared.actors.clone(),
+            around: resources.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
         };
         Self {
             settings,
+            place: plan.place(),
+            span: workspace.span(),
+            events: resources.events.clone(),
             dispatcher,
             client,
             identity,
@@ -97,7 +100,7 @@ impl PoolWorker {
             last_poll: Arc::clone(last_poll),
             asked_about: pool,
             cancellation: shared.cancellation,
-            first_pass: shared.first_pass.subscribe(),
+            first_pass: workspace.first_pass.subscribe(),
             cordoned: shared.cordoned.subscribe(),
             liveness: shared.liveness.clone(),
             admission: shared.admission.clone(),
@@ -105,9 +108,17 @@ impl PoolWorker {
         }
     }
 
+    const fn metrics(&self) -> &Metrics {
+        &self.dispatcher.around.metrics
+    }
+
     /// The pool as the operator sees it from now on.
     pub(super) fn standing(&self) -> Standing {
-        Standing::Served { worker: self.settings.worker_name.clone(), view: self.view.clone() }
+        Standing::Served {
+            worker: self.settings.worker_name.clone(),
+            view: self.view.clone(),
+            plugin: Arc::clone(&self.plugin),
+        }
     }
 
     /// Starts all loops. `intake` ends what brings new runs, `stop` the rest.
@@ -120,19 +131,32 @@ impl PoolWorker {
             health: self.channel.clone(),
             consumer: Uuid::now_v7(),
             teardown: self.teardown_desk(),
+            metrics: self.metrics().clone(),
             pulse: self.pulse("worker channel", self.settings.heartbeat_interval),
         };
         let sync = SyncLoop { pulse: self.pulse("sync", self.settings.heartbeat_interval), ..self.sync() };
         let poller = Poller { pulse: self.pulse("poller", self.settings.query_interval), ..self.poller() };
-        loops.spawn(channel.run(stop.clone()));
-        loops.spawn(sync.run(stop.clone()));
-        loops.spawn(poller.run(intake.clone()));
+        loops.spawn(channel.run(stop.clone()).instrument(self.span.clone()));
+        loops.spawn(sync.run(stop.clone()).instrument(self.span.clone()));
+        loops.spawn(poller.run(intake.clone()).instrument(self.span.clone()));
         self.spawn_observer(loops, stop);
         self.serves.send_replace(true);
     }
 
+    /// The kind of its infrastructure.
+    pub(super) fn kind(&self) -> PluginKind {
+        self.plugin.kind()
+    }
+
+    /// What watches runs of its kind that others execute, if the kind asks for it. One for a daemon is enough.
+    pub(super) fn elsewhere(&self) -> Option<Elsewhere> {
+        let observer = self.plugin.observer()?;
+        let api = Arc::clone(&self.dispatcher.around.api);
+        Some(Elsewhere::new(observer, api, self.client.clone(), self.dispatcher.live.clone()))
+    }
+
     fn pulse(&self, of: &str, interval: Duration) -> Pulse {
-        self.liveness.pulse(format!("{of} of '{}'", self.settings.pool), interval)
+        self.liveness.pulse(format!("{of} of '{}'", self.place), interval)
     }
 
     fn teardown_desk(&self) -> Option<TeardownDesk> {
@@ -141,12 +165,13 @@ impl PoolWorker {
             live: self.dispatcher.live.clone(),
             plugin: Arc::clone(&self.plugin),
             timelines: self.dispatcher.around.timelines.clone(),
+            metrics: self.metrics().clone(),
         })
     }
 
     /// Starts the one loop that a single round needs as well.
     pub(super) fn spawn_observer(&self, loops: &TaskTracker, stop: &CancellationToken) {
-        loops.spawn(self.observer().run(stop.clone()));
+        loops.spawn(self.observer().run(stop.clone()).instrument(self.span.clone()));
     }
 
     pub(super) fn sync(&self) -> SyncLoop {
@@ -188,6 +213,8 @@ impl PoolWorker {
             live: self.dispatcher.live.clone(),
             policy,
             poll_interval,
+            metrics: self.metrics().clone(),
+            name: self.settings.pool.clone(),
             crash_when_blind: self.cancellation.crash_when_blind && policy.must_observe(),
             listening: self.pulse("stream of cancellations", poll_interval),
             asking: self.pulse("questions for cancellations", poll_interval),
@@ -202,19 +229,15 @@ impl PoolWorker {
     }
 }
 
-/// What health looks at; made before the pool's kind is known, so that a pool which never opens is noticed.
-pub(super) fn watched(plan: &PoolPlan, last_poll: &Arc<LastPoll>) -> Watched {
-    Watched { last_poll: Arc::clone(last_poll), query_interval: plan.query_interval }
-}
-
-fn settings(plan: &PoolPlan, plugin: &dyn InfraPlugin, worker_class: &str) -> PoolSettings {
+fn settings(plan: &PoolPlan, name: Option<String>, plugin: &dyn InfraPlugin, worker_class: &str) -> PoolSettings {
     let made_up = || format!("{worker_class} {}", Uuid::new_v4());
     let given = plan.base_job_template.clone();
     PoolSettings {
         pool: plan.pool.clone(),
-        worker_name: plan.worker_name.clone().unwrap_or_else(made_up),
+        worker_name: name.or_else(|| plan.worker_name.clone()).unwrap_or_else(made_up),
         kind: plugin.kind(),
         work_queues: plan.work_queues.clone(),
+        late: plan.late,
         prefetch: plan.prefetch,
         base_job_template_given: given.is_some(),
         base_job_template: given

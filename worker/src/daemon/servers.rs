@@ -1,13 +1,13 @@
 //! The servers that a worker may offer to its surroundings.
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::pool_worker::Shared;
-use crate::health::{self, Watched};
+use super::monitoring::Monitoring;
+use super::shared::Shared;
 use crate::liveness::systemd::Systemd;
-use crate::metrics::{self, Counted};
 use crate::plan::DaemonPlan;
 use crate::start_error::StartError;
 
@@ -15,6 +15,7 @@ use crate::start_error::StartError;
 pub(super) struct Servers {
     health: Option<TcpListener>,
     metrics: Option<TcpListener>,
+    monitoring: Option<TcpListener>,
 }
 
 impl Servers {
@@ -22,30 +23,43 @@ impl Servers {
         Ok(Self {
             health: bind("health", plan.health.as_ref()).await?,
             metrics: bind("metrics", plan.metrics.as_ref()).await?,
+            monitoring: bind("monitoring", plan.monitoring.as_ref()).await?,
         })
     }
 
     /// Serves until `stop`, and tells systemd how the daemon is; `intake` ends when the stop begins.
     pub(super) fn serve(
         self,
-        watched: Vec<Watched>,
-        counted: Counted,
+        monitoring: &Monitoring,
         shared: &Shared,
         tasks: &TaskTracker,
         intake: &CancellationToken,
         stop: &CancellationToken,
     ) {
         if Systemd::is_listening() {
-            let (liveness, live) = (shared.liveness.clone(), shared.resources.live.clone());
+            let (liveness, live) = (shared.liveness.clone(), shared.live.clone());
             let systemd = Systemd { liveness, live, serves: shared.serves.subscribe() };
             tasks.spawn(systemd.run(intake.clone(), stop.clone()));
         }
-        if let Some(listener) = self.health {
-            tasks.spawn(health::serve(listener, watched, shared.liveness.clone(), stop.clone()));
+        let wanted = [
+            ("health", self.health, monitoring.routes()),
+            ("metrics", self.metrics, monitoring.metrics_only()),
+            ("monitoring", self.monitoring, monitoring.routes()),
+        ];
+        for (what, listener, routes) in wanted {
+            if let Some(listener) = listener {
+                tasks.spawn(serve(what, listener, routes, stop.clone()));
+            }
         }
-        if let Some(listener) = self.metrics {
-            tasks.spawn(metrics::serve(listener, counted, stop.clone()));
-        }
+    }
+}
+
+async fn serve(what: &'static str, listener: TcpListener, routes: Router, stop: CancellationToken) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("{what} is served on http://{address}");
+    }
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!("{what} is served no more: {error}");
     }
 }
 

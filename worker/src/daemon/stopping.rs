@@ -4,6 +4,8 @@
 //! becomes of those is a setting. Then, when they are over or left to their supervisors, what they still had to say to the
 //! API is delivered, or kept for the next process. A second signal does not wait for anything.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use worker_config::RunsAtStop;
 use worker_core::machine::{Input, StopReason};
 
-use super::Daemon;
+use super::{Daemon, Served};
 use crate::console;
+use crate::liveness::Pulse;
 use crate::operator::{Course, Drain};
 use crate::signals::StopSignals;
 use crate::surroundings;
@@ -43,12 +46,22 @@ pub enum Stopped {
 /// The tasks that carry log lines and events to the API.
 pub(super) struct Delivery {
     stop: CancellationToken,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Delivery {
-    pub(super) const fn new(stop: CancellationToken, tasks: [JoinHandle<()>; 2]) -> Self {
-        Self { stop, tasks }
+    /// Each task is waited for by one that holds its pulse, so that a panic in it is seen by whoever looks after the loops.
+    pub(super) fn new(stop: CancellationToken, tasks: Vec<(Pulse, JoinHandle<()>)>) -> Self {
+        let guarded = |(pulse, task): (Pulse, JoinHandle<()>)| {
+            tokio::spawn(async move {
+                if let Err(error) = pulse.idle(task).await
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            })
+        };
+        Self { stop, tasks: tasks.into_iter().map(guarded).collect() }
     }
 
     /// Lets them deliver what is queued, and waits for that.
@@ -67,15 +80,15 @@ impl Daemon {
     pub(super) async fn stop(self, signals: &mut StopSignals) -> Stopped {
         self.course.send_replace(Course::Stopping);
         self.intake.cancel();
-        self.shared.resources.actors.close();
-        self.shared.resources.live.close();
+        self.shared.actors.close();
+        self.shared.live.close();
         let mut stopped = self.end_runs(signals).await;
         self.stop.cancel();
         self.loops.close();
-        for (pool, started) in &self.pools {
-            self.shared.resources.events.emit(pool.lifecycle_event("stopped", Some(started)));
+        for Served { pool, started, .. } in &self.served {
+            pool.events.emit(pool.lifecycle_event("stopped", Some(started)));
         }
-        let names: Vec<String> = self.pools.iter().map(|(pool, _)| pool.settings.worker_name.clone()).collect();
+        let names: Vec<String> = self.served.iter().map(|served| served.pool.settings.worker_name.clone()).collect();
         tokio::select! {
             () = self.last_words() => {}
             signal = signals.next() => {
@@ -94,7 +107,9 @@ impl Daemon {
         let runs = self.shutdown.borrow().runs;
         match runs {
             RunsAtStop::Auto => {
-                match surroundings::end_of_our_children(&self.shared.resources.run_settings.worker_environment).await {
+                let settings = self.workspaces.first().map(|workspace| Arc::clone(&workspace.resources.run_settings));
+                let environment = settings.as_ref().map(|settings| &settings.worker_environment);
+                match surroundings::end_of_our_children(environment.unwrap_or(&BTreeMap::new())).await {
                     None => RunsAtStop::Leave,
                     Some(why) => {
                         tracing::info!("runs cannot outlive this process, so they are waited for: {why}");
@@ -107,7 +122,7 @@ impl Daemon {
     }
 
     async fn end_runs(&self, signals: &mut StopSignals) -> Stopped {
-        let live = &self.shared.resources.live;
+        let live = &self.shared.live;
         if live.total() == 0 {
             return Stopped::InOrder;
         }
@@ -146,7 +161,7 @@ impl Daemon {
     /// Waits as long as the operator wants. None if a signal comes first: it is the first one, so it means what it always
     /// means, and a service manager that stops the unit meanwhile kills no run that could go on.
     async fn drain(&self, drain: Drain, signals: &mut StopSignals) -> Option<Stopped> {
-        let live = &self.shared.resources.live;
+        let live = &self.shared.live;
         let count = live.total();
         let bound =
             drain.timeout.map_or_else(|| "for as long as they take".to_owned(), |limit| format!("up to {limit:?}"));
@@ -172,7 +187,7 @@ impl Daemon {
 
     async fn stop_runs(&self, signals: &mut StopSignals) -> Stopped {
         let grace = self.shutdown.borrow().grace;
-        let live = &self.shared.resources.live;
+        let live = &self.shared.live;
         tracing::info!("stopping {} runs; they have {grace:?} to end by themselves", live.total());
         live.tell_all(&Input::Stop(StopReason::Shutdown));
         match self.until_over(grace + AFTER_GRACE, signals).await {
@@ -192,10 +207,10 @@ impl Daemon {
     }
 
     async fn stop_runs_at_once(&self) -> Stopped {
-        let live = &self.shared.resources.live;
+        let live = &self.shared.live;
         live.tell_all(&Input::Stop(StopReason::Shutdown));
         live.tell_all(&Input::StopNow);
-        if tokio::time::timeout(HURRY, self.shared.resources.actors.wait()).await.is_err() {
+        if tokio::time::timeout(HURRY, self.shared.actors.wait()).await.is_err() {
             tracing::error!("{} runs did not end in time; the next worker process goes on with them", live.total());
         }
         Stopped::AtOnce
@@ -209,7 +224,7 @@ impl Daemon {
                 Stopped::AtOnce
             }
             Waited::TimeOut => {
-                let left = self.shared.resources.live.total();
+                let left = self.shared.live.total();
                 tracing::warn!("the API does not answer; the next worker process puts {left} runs back");
                 Stopped::InOrder
             }
@@ -218,7 +233,7 @@ impl Daemon {
 
     async fn until_over(&self, limit: Duration, signals: &mut StopSignals) -> Waited {
         tokio::select! {
-            () = self.shared.resources.actors.wait() => Waited::Over,
+            () = self.shared.actors.wait() => Waited::Over,
             () = tokio::time::sleep(limit) => Waited::TimeOut,
             signal = signals.next() => Waited::Signal(signal),
         }

@@ -30,7 +30,7 @@ fn record(number: u128) -> Record {
         key: key(number),
         infra_id: InfraId("42".to_owned()),
         report_state: ReportState::Engine,
-        detail: json!({"pid": 42}),
+        detail: std::sync::Arc::new(json!({"pid": 42})),
     };
     Record {
         format: FORMAT,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use pulse::Beats;
 pub use pulse::Pulse;
 
+use crate::failpoint;
+
 /// A loop on a machine that is short of processors comes late by seconds. That is not a loop that hangs.
 const SHORTEST: Duration = Duration::from_secs(5);
 /// However seldom a loop has something to do, it shows that it could.
@@ -24,16 +26,28 @@ pub struct Liveness(Arc<Mutex<Vec<Arc<Beats>>>>);
 impl Liveness {
     /// The pulse of a loop that turns about so often. The name is for whoever is told that it hangs.
     pub fn pulse(&self, name: impl Into<String>, interval: Duration) -> Pulse {
-        let beats = Arc::new(Beats::new(name.into(), interval.clamp(SHORTEST, LONGEST)));
+        let name = name.into();
+        let hangs = failpoint::stalls(&name);
+        let interval = if hangs { Duration::from_secs(1) } else { interval.clamp(SHORTEST, LONGEST) };
+        let beats = Arc::new(Beats::new(name, interval));
         let mut loops = self.loops();
         loops.retain(|known| !known.is_over());
         loops.push(Arc::clone(&beats));
-        Pulse::of(beats)
+        Pulse::of(beats, hangs)
     }
 
     /// The names of the loops that hang.
     pub fn stalled(&self) -> Vec<String> {
         self.loops().iter().filter(|beats| beats.is_stalled()).map(|beats| beats.name().to_owned()).collect()
+    }
+
+    /// The names of all loops, and whether each hangs.
+    pub fn all(&self) -> Vec<(String, bool)> {
+        self.loops()
+            .iter()
+            .filter(|beats| !beats.is_over())
+            .map(|beats| (beats.name().to_owned(), beats.is_stalled()))
+            .collect()
     }
 
     fn loops(&self) -> MutexGuard<'_, Vec<Arc<Beats>>> {

@@ -57,16 +57,20 @@ impl Beats {
 /// Held by a loop. Dropping it says that the loop ended in order, except in a panic. The default is nobody's: a single round
 /// beats it, and nobody listens.
 #[derive(Debug, Default)]
-pub struct Pulse(Option<Arc<Beats>>);
+pub struct Pulse {
+    beats: Option<Arc<Beats>>,
+    /// A test wants to see what becomes of a loop that hangs.
+    hangs: bool,
+}
 
 impl Pulse {
-    pub(super) const fn of(beats: Arc<Beats>) -> Self {
-        Self(Some(beats))
+    pub(super) const fn of(beats: Arc<Beats>, hangs: bool) -> Self {
+        Self { beats: Some(beats), hangs }
     }
 
     /// The loop turns.
     pub fn beat(&self) {
-        if let Some(beats) = &self.0 {
+        if let Some(beats) = &self.beats {
             beats.beat();
         }
     }
@@ -80,9 +84,12 @@ impl Pulse {
     /// Waits for something that has a deadline of its own, of `limit` at most. Beyond that the loop does not beat any more:
     /// if the deadline is missing after all, that is found. As cancel safe as what is waited for.
     pub async fn during<T>(&self, limit: Duration, wait: impl Future<Output = T>) -> T {
-        let Some(beats) = &self.0 else { return wait.await };
+        let Some(beats) = &self.beats else { return wait.await };
         let begun = Instant::now();
         tokio::pin!(wait);
+        if self.hangs {
+            return std::future::pending().await;
+        }
         loop {
             let is_overdue = begun.elapsed() > limit;
             if !is_overdue {
@@ -102,7 +109,7 @@ impl Pulse {
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        if let Some(beats) = &self.0 {
+        if let Some(beats) = &self.beats {
             let state = if std::thread::panicking() { PANICKED } else { OVER };
             beats.state.store(state, Ordering::Relaxed);
         }

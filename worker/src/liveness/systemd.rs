@@ -15,6 +15,9 @@ use crate::live_runs::LiveRuns;
 /// Mean time between two looks at the number of runs.
 const STATUS: Duration = Duration::from_secs(5);
 
+/// By how much a daemon that stops moves the end of systemd's patience: it may wait for runs longer than `TimeoutStopSec`.
+const MORE_TIME: Duration = Duration::from_secs(30);
+
 /// Tells systemd how the daemon is.
 pub struct Systemd {
     /// The loops.
@@ -43,12 +46,12 @@ impl Systemd {
                 tell(&[NotifyState::Status(&status)]);
                 told = status;
             }
-            self.feed_the_watchdog();
+            self.feed_the_watchdog(is_stopping);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = stopping.cancelled(), if !is_stopping => {
                     is_stopping = true;
-                    tell(&[NotifyState::Stopping]);
+                    tell(&[NotifyState::Stopping, more_time()]);
                 }
                 Ok(_) = self.serves.wait_for(|serves| *serves), if !is_ready => {
                     is_ready = true;
@@ -59,12 +62,14 @@ impl Systemd {
         }
     }
 
-    fn feed_the_watchdog(&self) {
+    fn feed_the_watchdog(&self, is_stopping: bool) {
         let stalled = self.liveness.stalled();
-        if stalled.is_empty() {
-            tell(&[NotifyState::Watchdog]);
-        } else {
+        if !stalled.is_empty() {
             tracing::error!("the watchdog is not fed: {} hangs", stalled.join(", "));
+        } else if is_stopping {
+            tell(&[NotifyState::Watchdog, more_time()]);
+        } else {
+            tell(&[NotifyState::Watchdog]);
         }
     }
 }
@@ -80,6 +85,10 @@ fn status(runs: usize, is_ready: bool, is_stopping: bool) -> String {
         (false, true) => format!("serving, {runs} runs"),
         (false, false) => format!("waiting for the API, {runs} runs"),
     }
+}
+
+fn more_time() -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(MORE_TIME.as_micros()).unwrap_or(u32::MAX))
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -21,6 +21,17 @@ pub enum DaemonState {
     Draining,
 }
 
+impl DaemonState {
+    /// What a daemon is doing that is so far and is cordoned or not.
+    pub const fn of(course: Course, cordoned: bool) -> Self {
+        match course {
+            Course::Staying if cordoned => Self::Cordoned,
+            Course::Staying => Self::Serving,
+            Course::Stopping | Course::Ended(_) => Self::Draining,
+        }
+    }
+}
+
 /// How far the daemon is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
@@ -41,16 +52,22 @@ pub struct Status {
     pub version: String,
     /// Process id.
     pub pid: u32,
-    /// The API, without credentials.
+    /// The first API, without credentials.
     pub api: String,
+    /// The APIs, if there are several or it has a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<WorkspaceStatus>,
     /// When it started.
     pub started: Timestamp,
     /// How long ago that was.
     pub uptime_seconds: u64,
     /// What it is doing.
     pub state: DaemonState,
-    /// Runs that hold a slot, in all pools.
+    /// Runs that are not over, in all pools.
     pub live: usize,
+    /// At most so many that hold a slot; none is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_runs: Option<usize>,
     /// Those among them that an earlier process took from a pool which this one does not serve.
     pub live_elsewhere: usize,
     /// The pools.
@@ -73,6 +90,17 @@ pub enum Health {
     Unanswered,
     /// It cannot be served.
     Refused,
+    /// It is no longer asked for; its live runs are seen to their end.
+    Left,
+}
+
+/// One API of a [`Status`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkspaceStatus {
+    /// Its name; none for the API of Prefect's own settings.
+    pub name: Option<String>,
+    /// Where it is, without credentials.
+    pub api: String,
 }
 
 /// One pool of a [`Status`].
@@ -80,12 +108,21 @@ pub enum Health {
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
+    /// The name of its workspace, if that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
     /// The worker's name in it, once the pool is open.
     pub worker: Option<String>,
-    /// Runs that hold a slot.
+    /// Runs that are not over.
     pub live: usize,
+    /// Those among them that count for the limit.
+    #[serde(default)]
+    pub slots: usize,
     /// At most so many; none is no limit.
     pub limit: Option<usize>,
+    /// Which pool takes first while not all can: 1 before 2.
+    #[serde(default)]
+    pub priority: usize,
     /// How long ago the last poll was answered; none before the pool is open.
     pub last_poll_seconds: Option<f64>,
     /// How it is served.
@@ -109,6 +146,9 @@ pub struct RunSeen {
     pub name: String,
     /// The pool that offered it.
     pub pool: String,
+    /// The name of that pool's workspace, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
     /// Where it is.
     pub stage: Stage,
     /// Since when.
@@ -137,6 +177,9 @@ pub struct Why {
     pub name: String,
     /// Its pool, if it has one.
     pub pool: Option<String>,
+    /// The name of the workspace that it is in, if that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
     /// Whether this daemon serves that pool.
     pub pool_is_served: bool,
     /// The run as it is now, if it is executed here.

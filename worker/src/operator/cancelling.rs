@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use central_api_client::{ApiError, CallKind, Verdict};
+use central_api_client::{ApiError, CallKind, Client, Verdict};
 use central_api_wire::state::{SetStateRequest, StateDetails, StateProposal, StateType};
 use uuid::Uuid;
 use worker_core::ids::{RunId, TransitionId};
@@ -16,6 +16,7 @@ use super::answers::{ApiAnswer, Cancelled, RunNamed};
 use super::desk::Desk;
 use super::picking::{Picked, pick};
 use super::server::NoAnswer;
+use crate::live_runs::WorkspaceIndex;
 use crate::run::ErrorChain;
 
 /// An API that does not answer for so long is away: the run is stopped without it.
@@ -34,13 +35,14 @@ pub(super) async fn cancel(desk: &Desk, named: &RunNamed) -> Result<Cancelled, N
             }
         },
     };
-    let (api, is_over) = match tokio::time::timeout(API_ANSWER, propose(desk, run)).await {
-        Ok(Ok(verdict)) => judge(verdict),
-        Ok(Err(error)) if error.is_not_found() && sighting.is_none() => {
+    let at = sighting.as_ref().map(|sighting| sighting.pool.workspace);
+    let (api, is_over) = match proposed(desk, at, run).await {
+        Proposed::Verdict(verdict) => judge(*verdict),
+        Proposed::Nowhere if sighting.is_none() => {
             return Err(NoAnswer::Unknown(format!("neither this worker nor the API knows the run {run}")));
         }
-        Ok(Err(error)) => (ApiAnswer::Away(ErrorChain(&error).to_string()), false),
-        Err(_) => (ApiAnswer::Away("it does not answer".to_owned()), false),
+        Proposed::Nowhere => (ApiAnswer::Away("it does not know the run".to_owned()), false),
+        Proposed::Unanswered(why) => (ApiAnswer::Away(why), false),
     };
     let told = sighting.filter(|_| !is_over);
     if let Some(sighting) = &told {
@@ -51,7 +53,31 @@ pub(super) async fn cancel(desk: &Desk, named: &RunNamed) -> Result<Cancelled, N
     Ok(Cancelled { daemon: desk.daemon.clone(), id: run, name, api, is_stopping: told.is_some() })
 }
 
-async fn propose(desk: &Desk, run: RunId) -> Result<Verdict, ApiError> {
+/// What proposing it came to.
+enum Proposed {
+    Verdict(Box<Verdict>),
+    /// No API knows the run.
+    Nowhere,
+    /// Not all have said so.
+    Unanswered(String),
+}
+
+/// Proposes it to the API of a run, or, if nobody here executes it, to whichever knows it.
+async fn proposed(desk: &Desk, at: Option<WorkspaceIndex>, run: RunId) -> Proposed {
+    let is_meant = |(index, workspace)| at.is_none_or(|at| at == WorkspaceIndex(index)).then_some(workspace);
+    let mut proposed = Proposed::Nowhere;
+    for workspace in desk.workspaces.iter().enumerate().filter_map(is_meant) {
+        match tokio::time::timeout(API_ANSWER, propose(&workspace.client, run)).await {
+            Ok(Ok(verdict)) => return Proposed::Verdict(Box::new(verdict)),
+            Ok(Err(error)) if error.is_not_found() && at.is_none() => {}
+            Ok(Err(error)) => proposed = Proposed::Unanswered(ErrorChain(&error).to_string()),
+            Err(_) => proposed = Proposed::Unanswered("it does not answer".to_owned()),
+        }
+    }
+    proposed
+}
+
+async fn propose(client: &Client, run: RunId) -> Result<Verdict, ApiError> {
     let state_details = StateDetails {
         flow_run_id: Some(run),
         transition_id: Some(TransitionId(Uuid::new_v4())),
@@ -64,7 +90,7 @@ async fn propose(desk: &Desk, run: RunId) -> Result<Verdict, ApiError> {
         data: None,
         state_details,
     };
-    desk.client.set_state(run, &SetStateRequest { state, force: false }, CallKind::Claim).await
+    client.set_state(run, &SetStateRequest { state, force: false }, CallKind::Claim).await
 }
 
 /// What the API said, and whether the run is over, so that there is nothing to stop.

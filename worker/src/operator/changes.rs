@@ -2,15 +2,26 @@
 
 use worker_config::Effective;
 
-/// The variables of the settings that a running daemon can change. The limits of `[[pool]]` tables have none.
-const CHANGEABLE: [&str; 7] = [
+/// The variables of the settings that a running daemon can change. Those of `[[pool]]` tables have none.
+const CHANGEABLE: [&str; 18] = [
+    "WORKER_START_LATE_POLICY",
+    "WORKER_START_LATE_SECONDS",
+    "WORKER_ADMISSION_MAX_RUNS",
     "WORKER_LOG_LEVEL",
     "PREFECT_LOGGING_LEVEL",
     "PREFECT_DEBUG_MODE",
     "PREFECT_WORKER_DEBUG_MODE",
     "WORKER_SHUTDOWN_RUNS",
     "WORKER_SHUTDOWN_DRAIN_TIMEOUT_SECONDS",
+    "WORKER_START_POOL",
     "WORKER_START_LIMIT",
+    "WORKER_START_WORK_QUEUE",
+    "WORKER_START_TYPE",
+    "WORKER_START_PREFETCH_SECONDS",
+    "WORKER_START_BASE_JOB_TEMPLATE",
+    "WORKER_START_CREATE_POOL_IF_NOT_FOUND",
+    "WORKER_START_RERUN_ON",
+    "WORKER_START_RERUN_MAX",
 ];
 
 /// What is different.
@@ -47,9 +58,7 @@ pub(super) fn changes(in_force: &[Effective], read: &[Effective]) -> Changes {
 fn is_changeable(setting: &Effective) -> bool {
     match &setting.variable {
         Some(variable) => CHANGEABLE.contains(&variable.as_str()),
-        None => {
-            setting.key.strip_prefix("pool.").and_then(|key| key.rsplit_once('.')).is_some_and(|it| it.1 == "limit")
-        }
+        None => setting.key.starts_with("pool."),
     }
 }
 

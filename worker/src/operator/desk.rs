@@ -7,10 +7,11 @@ use central_api_client::{Client, redacted};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::answers::{Cordoned, Course, DaemonState, Draining, Ended, RunSeen, Status};
-use super::planned_pool::PlannedPool;
+use super::answers::{Cordoned, Course, DaemonState, Draining, Ended, RunSeen, Status, WorkspaceStatus};
+use super::pools::Pools;
+use crate::budget::Budget;
 use crate::journal::{DiskJournal, JournalError};
-use crate::live_runs::{LiveRuns, PoolIndex, Sighting};
+use crate::live_runs::{LiveRuns, PoolIndex, Sighting, WorkspaceIndex};
 use crate::timeline::Timelines;
 
 /// What the journal remembers of a daemon that is not to take new runs.
@@ -23,22 +24,32 @@ pub struct Drain {
     pub timeout: Option<Duration>,
 }
 
+/// One API as the desk needs it.
+pub struct DeskWorkspace {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The API.
+    pub client: Client,
+    /// What was decided about runs of it that are over.
+    pub journal: Arc<DiskJournal>,
+}
+
 /// What a daemon shows to its operator, and takes from him.
 pub struct Desk {
     /// The name of the daemon's folder.
     pub daemon: String,
     /// When it started.
     pub started: Timestamp,
-    /// The API.
-    pub client: Client,
+    /// The APIs, in the order of their indexes.
+    pub workspaces: Vec<DeskWorkspace>,
     /// All live runs.
     pub live: LiveRuns,
     /// What was decided about runs.
     pub timelines: Timelines,
-    /// What was decided about runs that are over.
-    pub journal: Arc<DiskJournal>,
     /// The pools.
-    pub pools: Vec<PlannedPool>,
+    pub pools: Pools,
+    /// How many runs all pools together may have.
+    pub budget: Budget,
     /// Set while nothing new is to be taken.
     pub cordoned: watch::Sender<bool>,
     /// How far the daemon is.
@@ -50,26 +61,28 @@ pub struct Desk {
 impl Desk {
     pub(super) fn status(&self) -> Status {
         let uptime = Timestamp::now().duration_since(self.started);
+        let api = |workspace: &DeskWorkspace| redacted(workspace.client.api_url());
+        let of = |workspace: &DeskWorkspace| WorkspaceStatus { name: workspace.name.clone(), api: api(workspace) };
+        let is_alone = matches!(self.workspaces.as_slice(), [only] if only.name.is_none());
+        let elsewhere = |(at, _)| self.live.count(PoolIndex::elsewhere(WorkspaceIndex(at)));
         Status {
             daemon: self.daemon.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            api: redacted(self.client.api_url()),
+            api: self.workspaces.first().map(api).unwrap_or_default(),
+            workspaces: if is_alone { Vec::new() } else { self.workspaces.iter().map(of).collect() },
             started: self.started,
             uptime_seconds: uptime.as_secs().try_into().unwrap_or(0),
             state: self.state(),
             live: self.live.total(),
-            live_elsewhere: self.live.count(PoolIndex::ELSEWHERE),
-            pools: self.pools.iter().map(|pool| pool.status(&self.live)).collect(),
+            max_runs: self.budget.most().get(),
+            live_elsewhere: self.workspaces.iter().enumerate().map(elsewhere).sum(),
+            pools: self.pools.all().iter().map(|pool| pool.status(&self.live)).collect(),
         }
     }
 
     pub(super) fn state(&self) -> DaemonState {
-        match *self.course.borrow() {
-            Course::Staying if *self.cordoned.borrow() => DaemonState::Cordoned,
-            Course::Staying => DaemonState::Serving,
-            Course::Stopping | Course::Ended(_) => DaemonState::Draining,
-        }
+        DaemonState::of(*self.course.borrow(), *self.cordoned.borrow())
     }
 
     /// The live runs, those first that have been where they are for longest.
@@ -79,8 +92,9 @@ impl Desk {
         runs
     }
 
-    pub(super) fn run(&self, Sighting { seen, .. }: Sighting) -> RunSeen {
+    pub(super) fn run(&self, Sighting { seen, pool }: Sighting) -> RunSeen {
         RunSeen {
+            workspace: self.workspaces.get(pool.workspace.0).and_then(|workspace| workspace.name.clone()),
             daemon: self.daemon.clone(),
             id: seen.key.run,
             name: seen.name,
@@ -94,7 +108,9 @@ impl Desk {
 
     /// Takes nothing new from now on, or again. It is on disk before it is so, because it is to survive this process.
     pub(super) async fn cordon(&self, cordoned: bool) -> Result<Cordoned, JournalError> {
-        self.journal.remember(CORDONED, &cordoned).await?;
+        for workspace in &self.workspaces {
+            workspace.journal.remember(CORDONED, &cordoned).await?;
+        }
         let changed = self.cordoned.send_replace(cordoned) != cordoned;
         if changed {
             let what = if cordoned { "cordoned: it takes no new runs" } else { "uncordoned: it takes runs again" };
@@ -119,10 +135,5 @@ impl Desk {
             Course::Ended(stopped) => Some(Ended { stopped }),
             Course::Staying | Course::Stopping => None,
         }
-    }
-
-    /// The pool of a name, if it is one of this daemon's.
-    pub(super) fn pool(&self, name: &str) -> Option<&PlannedPool> {
-        self.pools.iter().find(|pool| pool.plan.pool == name)
     }
 }

@@ -42,9 +42,11 @@ pub(super) struct Here {
     /// How long before it is due a run is taken.
     pub(super) prefetch: Duration,
     /// Runs that hold a slot.
-    pub(super) live: usize,
+    pub(super) slots: usize,
     /// Most of them.
     pub(super) limit: Option<usize>,
+    /// Runs of all pools that hold a slot, and the most of them.
+    pub(super) budget: Option<(usize, usize)>,
     /// How long ago the last poll was answered.
     pub(super) last_poll: Duration,
     /// Why due runs are left where they are, if they are.
@@ -165,9 +167,16 @@ fn reasons_here(facts: &Facts, here: &Here, pool: &str) -> Vec<String> {
         reasons.push("This worker is cordoned. `worker uncordon` lets it take runs again.".to_owned());
     }
     if let Some(limit) = here.limit
-        && here.live >= limit
+        && here.slots >= limit
     {
-        reasons.push(format!("This worker's limit for '{pool}' is reached: {} of {limit} runs are live.", here.live));
+        reasons
+            .push(format!("This worker's limit for '{pool}' is reached: {} of {limit} slots are taken.", here.slots));
+    }
+    if let Some((held, most)) = here.budget
+        && held >= most
+    {
+        reasons
+            .push(format!("This worker's limit for all pools together is reached: {held} of {most} slots are taken."));
     }
     if let Some(hold) = here.hold {
         reasons.push(format!("Due runs of '{pool}' wait here: {hold}."));
@@ -219,8 +228,8 @@ mod tests {
         let due = json!({"next_scheduled_start_time": "2026-11-21T01:12:00Z"});
         let queue = Here { queues: vec!["high".to_owned()], ..here(false) };
         let held = Here { hold: Some(Hold::Memory), ..here(false) };
-        let full = Here { live: 2, limit: Some(2), ..here(false) };
-        for (facts, reason) in [
+        let full = Here { slots: 2, limit: Some(2), ..here(false) };
+        for (facts, reason) in vec![
             (scheduled(json!({"work_pool_name": null}), None), "belongs to no work pool"),
             (
                 scheduled(json!({"work_pool_name": "other"}), None),
@@ -229,9 +238,8 @@ mod tests {
             (scheduled(json!({}), Some(here(true))), "'p' is paused"),
             (scheduled(due, Some(here(false))), "due in 12m"),
             (scheduled(json!({}), Some(queue)), "takes runs from 'high'"),
-            (scheduled(json!({}), Some(full)), "2 of 2 runs are live"),
+            (scheduled(json!({}), Some(full)), "2 of 2 slots are taken"),
             (scheduled(json!({}), Some(held)), "Due runs of 'p' wait here: this machine is short of memory"),
-            (scheduled(json!({}), Some(Here::default())), "does not exist"),
             (Facts { is_cordoned: true, ..scheduled(json!({}), Some(here(false))) }, "cordoned"),
             (Facts { is_stopping: true, ..scheduled(json!({}), Some(here(false))) }, "is stopping"),
             (scheduled(json!({}), Some(here(false))), "Nothing visible keeps it"),
@@ -240,6 +248,20 @@ mod tests {
             assert!(text.contains(reason), "{reason:?} is not in {text:?}");
             assert_eq!(text.contains("Nothing visible"), reason.contains("Nothing visible"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_is_missing_is_named() {
+        let text = explained(&facts("SCHEDULED", &json!({}), Some(Here::default())));
+        assert!(text.contains("does not exist"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_of_all_pools_that_is_reached_is_named() {
+        let spent =
+            |held| explained(&facts("SCHEDULED", &json!({}), Some(Here { budget: Some((held, 9)), ..here(false) })));
+        assert!(spent(9).contains("for all pools together is reached: 9 of 9 slots"), "{}", spent(9));
+        assert!(!spent(8).contains("for all pools"), "{}", spent(8));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod desk;
 mod explanation;
 mod picking;
 mod planned_pool;
+mod pools;
 mod reloading;
 mod seeking;
 mod server;
@@ -26,8 +27,9 @@ pub use answers::{
     RunNamed, RunSeen, Status, Why,
 };
 pub use asking::{AskError, Line, Nobody, lines};
-pub use desk::{CORDONED, Desk, Drain};
+pub use desk::{CORDONED, Desk, DeskWorkspace, Drain};
 pub use planned_pool::{PlannedPool, Standing};
+pub use pools::Pools;
 pub use reloading::{Changeable, ReadAgain, Reading, Reloader, Reloading};
 pub use seeking::{cancel, why};
 pub use server::DeskServer;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use infra_contract::InfraPlugin;
 use tokio::sync::watch;
 
 use super::answers::{Health, PoolStatus};
@@ -28,9 +29,16 @@ pub enum Standing {
         worker: String,
         /// The pool as it is now.
         view: PoolView,
+        /// What its runs are started with.
+        plugin: Arc<dyn InfraPlugin>,
     },
     /// It cannot be served, because.
     Refused(String),
+    /// It is no longer asked for; its live runs are seen to their end.
+    Left {
+        /// The worker's name in it.
+        worker: String,
+    },
 }
 
 /// A pool that was asked for. The parts are shared with those who serve it.
@@ -60,22 +68,55 @@ impl PlannedPool {
         }
     }
 
+    /// The same pool with what can be changed in place.
+    #[must_use]
+    pub fn adjusted(&self, plan: PoolPlan) -> Self {
+        self.limit.set(plan.limit);
+        Self { plan: Arc::new(plan), ..self.clone() }
+    }
+
+    /// The same pool, to be opened anew: its live runs count for its limit.
+    #[must_use]
+    pub fn renewed(&self, plan: PoolPlan) -> Self {
+        self.limit.set(plan.limit);
+        let standing = match &*self.standing.borrow() {
+            // It goes on as before until it is opened.
+            served @ Standing::Served { .. } => served.clone(),
+            Standing::Opening | Standing::Refused(_) | Standing::Left { .. } => Standing::Opening,
+        };
+        self.last_poll.tick();
+        Self { plan: Arc::new(plan), standing: watch::Sender::new(standing), ..self.clone() }
+    }
+
+    /// Whether it is the same pool, asked for in the same way at the same time.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        self.index == other.index && self.standing.same_channel(&other.standing)
+    }
+
+    /// Whether it is no longer asked for.
+    pub fn is_left(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Left { .. })
+    }
+
     /// The pool at this moment.
-    pub(super) fn status(&self, live: &LiveRuns) -> PoolStatus {
+    pub fn status(&self, live: &LiveRuns) -> PoolStatus {
         let standing = self.standing.borrow().clone();
         let is_open = matches!(standing, Standing::Served { .. });
         let age = self.last_poll.age();
         let health = self.health(&standing, age);
         let (worker, detail) = match standing {
             Standing::Opening => (self.plan.worker_name.clone(), None),
-            Standing::Served { worker, .. } => (Some(worker), None),
+            Standing::Served { worker, .. } | Standing::Left { worker } => (Some(worker), None),
             Standing::Refused(why) => (self.plan.worker_name.clone(), Some(why)),
         };
         PoolStatus {
             name: self.plan.pool.clone(),
+            workspace: self.plan.workspace_name.clone(),
             worker,
             live: live.count(self.index),
+            slots: live.slots(self.index),
             limit: self.limit.get(),
+            priority: self.plan.priority.0,
             last_poll_seconds: is_open.then_some(age.as_secs_f64()),
             health,
             hold: self.last_poll.hold(),
@@ -87,6 +128,7 @@ impl PlannedPool {
         match standing {
             Standing::Opening => Health::Opening,
             Standing::Refused(_) => Health::Refused,
+            Standing::Left { .. } => Health::Left,
             Standing::Served { .. } if age > UNANSWERED.max(self.plan.query_interval * INTERVALS) => Health::Unanswered,
             Standing::Served { view, .. } => match view.pool() {
                 None => Health::Missing,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use worker_config::{Effective, RunsAtStop};
 
 use super::changes::{Changes, changes};
-use crate::plan::ShutdownPlan;
+use crate::plan::{PoolPlan, ShutdownPlan};
+use crate::policy::PolicyInForce;
 use crate::signals::ReloadSignal;
 use crate::slot_limit::SlotLimit;
 use crate::telemetry::LogLevel;
@@ -22,8 +23,10 @@ pub struct Changeable {
     pub runs_at_stop: RunsAtStop,
     /// How long they are waited for.
     pub drain_timeout: Duration,
-    /// Most runs of each pool.
-    pub limits: Vec<(String, Option<usize>)>,
+    /// Most runs of all pools.
+    pub max_runs: Option<usize>,
+    /// The pools, as they are asked for now.
+    pub pools: Vec<PoolPlan>,
 }
 
 /// The settings as they are now.
@@ -55,8 +58,12 @@ pub struct Reloader {
     pub reloading: Reloading,
     /// What becomes of runs when the daemon stops.
     pub shutdown: watch::Sender<ShutdownPlan>,
-    /// The limits of the pools that are served.
-    pub limits: Vec<(String, SlotLimit)>,
+    /// Most runs of all pools.
+    pub max_runs: SlotLimit,
+    /// Takes the pools that are to be served.
+    pub pools: mpsc::Sender<Vec<PoolPlan>>,
+    /// What runs may be: it has a file of its own.
+    pub policy: PolicyInForce,
 }
 
 impl Reloader {
@@ -65,29 +72,29 @@ impl Reloader {
         while stop.run_until_cancelled(signal.next()).await.is_some() {
             let read = Arc::clone(&self.reloading.read);
             match tokio::task::spawn_blocking(move || read()).await {
-                Ok(Ok(reading)) => self.apply(reading),
+                Ok(Ok(reading)) => self.apply(reading).await,
                 Ok(Err(problems)) => {
                     let problems = problems.join("; ");
                     tracing::error!("Received SIGHUP, and the settings have errors, so all stays as it is: {problems}");
                 }
                 Err(error) => tracing::error!("the settings could not be read again: {error}"),
             }
+            let policy = self.policy.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || policy.reload()).await {
+                tracing::error!("the policy could not be read again: {error}");
+            }
         }
     }
 
-    fn apply(&mut self, reading: Reading) {
+    async fn apply(&mut self, reading: Reading) {
         let Changes { now, after_a_restart } = changes(&self.reloading.in_force, &reading.report);
-        let Changeable { log, runs_at_stop, drain_timeout, limits } = reading.changeable;
+        let Changeable { log, runs_at_stop, drain_timeout, max_runs, pools } = reading.changeable;
         if let Err(error) = self.reloading.log.set(&log) {
             tracing::error!("Received SIGHUP, and the log level cannot be understood, so all stays as it is: {error}");
             return;
         }
         self.shutdown.send_modify(|plan| *plan = ShutdownPlan { runs: runs_at_stop, drain_timeout, ..*plan });
-        for (pool, most) in limits {
-            if let Some((_, limit)) = self.limits.iter().find(|(name, _)| *name == pool) {
-                limit.set(most);
-            }
-        }
+        self.max_runs.set(max_runs);
         for warning in reading.warnings {
             tracing::warn!("{warning}");
         }
@@ -95,6 +102,10 @@ impl Reloader {
             tracing::info!("Received SIGHUP. Nothing changed that can take effect now.");
         } else {
             tracing::info!("Received SIGHUP. Changed: {}", now.join(", "));
+        }
+        // Also if nothing changed: a pool that could not be served before is tried again.
+        if self.pools.send(pools).await.is_err() {
+            tracing::debug!("the daemon stops, and serves no other pools");
         }
         if !after_a_restart.is_empty() {
             tracing::warn!("only after a restart these settings take effect: {}", after_a_restart.join(", "));

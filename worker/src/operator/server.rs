@@ -33,9 +33,9 @@ pub struct DeskServer {
 }
 
 impl DeskServer {
-    /// Opens the socket in the daemon's folder and serves it. Without it a daemon still does its work, so that it cannot
+    /// Opens the socket in the daemon's folder and serves it, with what is shown of the daemon to everybody. Without it a daemon still does its work, so that it cannot
     /// be opened is said and no more.
-    pub fn start(desk: Desk, folder: Arc<StateFolder>) -> Option<Self> {
+    pub fn start(desk: Desk, monitoring: Router, folder: Arc<StateFolder>) -> Option<Self> {
         let desk = Arc::new(desk);
         let listener = match socket::bind(folder.path()) {
             Ok(listener) => listener,
@@ -46,7 +46,8 @@ impl DeskServer {
             }
         };
         let stop = CancellationToken::new();
-        let served = serve(listener, routes(Arc::clone(&desk))).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served = serve(listener, routes(Arc::clone(&desk)).merge(monitoring))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
         let task = tokio::spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!("the control socket is served no more: {error}");

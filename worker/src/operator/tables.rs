@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use worker_config::place;
 
 use super::answers::{ApiAnswer, Cancelled, DaemonState, Health, PoolStatus, RunSeen, Status, Why};
 use crate::live_runs::Stage;
@@ -56,6 +57,7 @@ const fn health_word(health: Health) -> &'static str {
         Health::Paused => "paused at the API",
         Health::Unanswered => "the API does not answer",
         Health::Refused => "not served",
+        Health::Left => "no longer asked for",
     }
 }
 
@@ -85,15 +87,24 @@ pub fn status_text(daemons: &[Status]) -> String {
 
 fn one_status(daemon: &Status) -> String {
     let mut text = format!(
-        "{}: {}, {} live runs, version {}, pid {}, up {}, {}\n",
+        "{}: {}, {}{} live runs, version {}, pid {}, up {}, {}\n",
         daemon.daemon,
         state_word(daemon.state),
         daemon.live,
+        daemon.max_runs.map_or_else(String::new, |most| format!(" of at most {most}")),
         daemon.version,
         daemon.pid,
         span(Duration::from_secs(daemon.uptime_seconds)),
-        daemon.api,
+        if daemon.workspaces.is_empty() {
+            daemon.api.clone()
+        } else {
+            format!("{} workspaces", daemon.workspaces.len())
+        },
     );
+    for workspace in &daemon.workspaces {
+        let name = workspace.name.as_deref().unwrap_or(NAMELESS);
+        let _infallible = writeln!(text, "workspace {name}: {}", workspace.api);
+    }
     let rows: Vec<_> = daemon.pools.iter().map(pool_row).collect();
     text.push_str(&table(["POOL", "WORKER", "LIVE", "LIMIT", "LAST POLL", "HEALTH"], &rows));
     if daemon.live_elsewhere > 0 {
@@ -101,6 +112,9 @@ fn one_status(daemon: &Status) -> String {
     }
     text
 }
+
+/// How the API of Prefect's own settings is called among others.
+const NAMELESS: &str = "(own settings)";
 
 fn pool_row(pool: &PoolStatus) -> [String; 6] {
     let polled = pool.last_poll_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -110,7 +124,7 @@ fn pool_row(pool: &PoolStatus) -> [String; 6] {
         (None, None) => health_word(pool.health).to_owned(),
     };
     [
-        pool.name.clone(),
+        place(pool.workspace.as_deref(), &pool.name),
         pool.worker.clone().unwrap_or_else(|| "-".to_owned()),
         pool.live.to_string(),
         pool.limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
@@ -131,7 +145,7 @@ pub fn runs_table(runs: &[RunSeen], now: Timestamp) -> String {
         [
             run.id.to_string(),
             run.name.clone(),
-            run.pool.clone(),
+            place(run.workspace.as_deref(), &run.pool),
             stage,
             ago(run.since, now),
             infrastructure,
@@ -145,7 +159,8 @@ pub fn runs_table(runs: &[RunSeen], now: Timestamp) -> String {
 
 /// The story of a run.
 pub fn why_text(why: &Why, now: Timestamp) -> String {
-    let pool = why.pool.as_ref().map_or_else(String::new, |pool| format!(", pool '{pool}'"));
+    let placed = |pool: &String| format!(", pool '{}'", place(why.workspace.as_deref(), pool));
+    let pool = why.pool.as_ref().map_or_else(String::new, placed);
     let mut lines = vec![format!("{} ({}){pool}", why.name, why.id)];
     if let Some(live) = &why.live {
         let infrastructure = live.infrastructure.as_ref().map_or_else(String::new, |id| format!(" as {id}"));
@@ -197,6 +212,7 @@ mod tests {
             id: RunId(Uuid::nil()),
             name: "calm-fox".to_owned(),
             pool: "gpu".to_owned(),
+            workspace: None,
             stage: Stage::Running,
             since: time("2026-11-21T01:00:00Z"),
             infrastructure: Some("host:7".to_owned()),
@@ -214,9 +230,12 @@ mod tests {
     fn a_status_shows_daemon_and_pools() {
         let pool = |name: &str, health, detail: Option<&str>| PoolStatus {
             name: name.to_owned(),
+            workspace: None,
             worker: Some("w".to_owned()),
             live: 2,
+            slots: 2,
             limit: Some(4),
+            priority: 100,
             last_poll_seconds: Some(3.4),
             health,
             hold: None,
@@ -227,10 +246,12 @@ mod tests {
             version: "0.1.0".to_owned(),
             pid: 7,
             api: "http://127.0.0.1:4200/api".to_owned(),
+            workspaces: Vec::new(),
             started: time("2026-11-21T01:00:00Z"),
             uptime_seconds: 72,
             state: DaemonState::Cordoned,
             live: 3,
+            max_runs: None,
             live_elsewhere: 1,
             pools: vec![
                 PoolStatus { hold: Some(Hold::Memory), ..pool("gpu", Health::Ok, None) },
@@ -263,6 +284,7 @@ mod tests {
             id: RunId(Uuid::nil()),
             name: "calm-fox".to_owned(),
             pool: Some("gpu".to_owned()),
+            workspace: None,
             pool_is_served: true,
             live: Some(run()),
             notes: vec![note("2026-11-21T01:00:00.25Z", "claimed"), note("2026-11-21T01:00:01Z", "started")],

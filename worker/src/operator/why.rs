@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use central_api_client::ApiError;
+use central_api_client::{ApiError, Client};
 use central_api_wire::flow_run::FlowRun;
 use jiff::Timestamp;
 use worker_core::ids::RunId;
 
 use super::answers::{DaemonState, RunNamed, Why};
-use super::desk::Desk;
+use super::desk::{Desk, DeskWorkspace};
 use super::explanation::{Facts, Here, explain, pool_of, queue_of};
 use super::picking::{Picked, pick};
 use super::planned_pool::{PlannedPool, Standing};
 use super::server::NoAnswer;
+use crate::live_runs::{Sighting, WorkspaceIndex};
 use crate::run::ErrorChain;
 use crate::timeline::{Note, Timeline};
 
@@ -38,13 +39,17 @@ pub(super) async fn why(desk: &Desk, named: &RunNamed) -> Result<Why, NoAnswer> 
     };
     let earlier = history.into_iter().filter(|(past, _)| *past == run).map(|(_, timeline)| timeline);
     let timeline = joined(earlier.chain(desk.timelines.of(run)));
-    let live = sightings.into_iter().find(|sighting| sighting.seen.key.run == run).map(|seen| desk.run(seen));
+    let sighting = sightings.into_iter().find(|sighting| sighting.seen.key.run == run);
+    let is_served = |sighting: &Sighting| desk.pools.named(sighting.pool.workspace, &sighting.seen.pool).is_some();
+    let pool_is_served = sighting.as_ref().is_some_and(is_served);
+    let live = sighting.map(|sighting| desk.run(sighting));
     let mut why = Why {
         daemon: desk.daemon.clone(),
         id: run,
         name: timeline.name,
         pool: Some(timeline.pool).filter(|pool| !pool.is_empty()),
-        pool_is_served: false,
+        pool_is_served,
+        workspace: live.as_ref().and_then(|live| live.workspace.clone()),
         live,
         notes: timeline.notes,
         dropped: timeline.dropped,
@@ -53,17 +58,16 @@ pub(super) async fn why(desk: &Desk, named: &RunNamed) -> Result<Why, NoAnswer> 
     if why.live.is_none() {
         look_at_the_api(desk, &mut why).await?;
     }
-    why.pool_is_served = why.pool.as_deref().is_some_and(|pool| desk.pool(pool).is_some());
     Ok(why)
 }
 
 async fn history(desk: &Desk) -> Result<Vec<(RunId, Timeline)>, NoAnswer> {
-    let journal = Arc::clone(&desk.journal);
+    let journals: Vec<_> = desk.workspaces.iter().map(|workspace| Arc::clone(&workspace.journal)).collect();
     let broken = |why: String| NoAnswer::Broken(format!("the journal cannot be read: {why}"));
-    let past =
-        tokio::task::spawn_blocking(move || journal.history()).await.map_err(|error| broken(error.to_string()))?;
+    let read = move || journals.iter().map(|journal| journal.history()).collect::<Result<Vec<_>, _>>();
+    let past = tokio::task::spawn_blocking(read).await.map_err(|error| broken(error.to_string()))?;
     let past = past.map_err(|error| broken(ErrorChain(&error).to_string()))?;
-    Ok(past.into_iter().map(|(key, timeline)| (key.run, timeline)).collect())
+    Ok(past.into_iter().flatten().map(|(key, timeline)| (key.run, timeline)).collect())
 }
 
 /// One timeline out of those of several executions, in which the same note may be twice.
@@ -81,53 +85,83 @@ fn joined(timelines: impl Iterator<Item = Timeline>) -> Timeline {
 }
 
 async fn look_at_the_api(desk: &Desk, why: &mut Why) -> Result<(), NoAnswer> {
-    let looked = tokio::time::timeout(API_ANSWER, facts(desk, why.id)).await;
-    match looked {
-        Ok(Ok(facts)) => {
+    match anywhere(desk, why.id).await {
+        Looked::Found { workspace, facts } => {
             why.name.clone_from(&facts.run.name);
             why.pool = pool_of(&facts.run).map(str::to_owned).or_else(|| why.pool.take());
+            why.workspace = workspace;
+            why.pool_is_served = facts.here.is_some();
             why.visible = explain(&facts);
         }
-        Ok(Err(error)) if error.is_not_found() && why.notes.is_empty() => {
+        Looked::Nowhere if why.notes.is_empty() => {
             return Err(NoAnswer::Unknown(format!("neither this worker nor the API knows the run {}", why.id)));
         }
-        Ok(Err(error)) if error.is_not_found() => why.visible.push("It was deleted at the API.".to_owned()),
-        Ok(Err(error)) => why.visible.push(format!("The API cannot be asked about it: {}.", ErrorChain(&error))),
-        Err(_) => why.visible.push("The API cannot be asked about it: it does not answer.".to_owned()),
+        Looked::Nowhere => why.visible.push("It was deleted at the API.".to_owned()),
+        Looked::Unanswered(reason) => why.visible.push(format!("The API cannot be asked about it: {reason}.")),
     }
     Ok(())
 }
 
-async fn facts(desk: &Desk, run: RunId) -> Result<Facts, ApiError> {
-    let run = desk.client.flow_run(run).await?;
-    let here = match pool_of(&run).and_then(|name| desk.pool(name)) {
-        Some(pool) => Some(here(desk, pool, &run).await?),
+/// What looking for a run at all APIs came to.
+enum Looked {
+    Found {
+        workspace: Option<String>,
+        facts: Box<Facts>,
+    },
+    /// No API has it.
+    Nowhere,
+    /// Not all have said so.
+    Unanswered(String),
+}
+
+/// All are asked at once: one that does not answer is not to hide what another knows.
+async fn anywhere(desk: &Desk, run: RunId) -> Looked {
+    let ask = |(at, workspace)| async move {
+        let asked = tokio::time::timeout(API_ANSWER, facts(desk, WorkspaceIndex(at), workspace, run));
+        (workspace, asked.await)
+    };
+    let mut looked = Looked::Nowhere;
+    for (workspace, answer) in futures::future::join_all(desk.workspaces.iter().enumerate().map(ask)).await {
+        match answer {
+            Ok(Ok(facts)) => return Looked::Found { workspace: workspace.name.clone(), facts: Box::new(facts) },
+            Ok(Err(error)) if error.is_not_found() => {}
+            Ok(Err(error)) => looked = Looked::Unanswered(ErrorChain(&error).to_string()),
+            Err(_) => looked = Looked::Unanswered("it does not answer".to_owned()),
+        }
+    }
+    looked
+}
+
+async fn facts(desk: &Desk, index: WorkspaceIndex, workspace: &DeskWorkspace, run: RunId) -> Result<Facts, ApiError> {
+    let run = workspace.client.flow_run(run).await?;
+    let here = match pool_of(&run).and_then(|name| desk.pools.named(index, name)) {
+        Some(pool) => Some(here(desk, &workspace.client, &pool, &run).await?),
         None => None,
     };
     Ok(Facts {
         run,
         now: Timestamp::now(),
-        served: desk.pools.iter().map(|pool| pool.plan.pool.clone()).collect(),
+        served: desk.pools.all().iter().map(|pool| pool.plan.place()).collect(),
         here,
         is_cordoned: *desk.cordoned.borrow(),
         is_stopping: desk.state() == DaemonState::Draining,
     })
 }
 
-async fn here(desk: &Desk, served: &PlannedPool, run: &FlowRun) -> Result<Here, ApiError> {
+async fn here(desk: &Desk, client: &Client, served: &PlannedPool, run: &FlowRun) -> Result<Here, ApiError> {
     let name = &served.plan.pool;
-    let pool = match desk.client.work_pool(name).await {
+    let pool = match client.work_pool(name).await {
         Ok(pool) => Some(pool),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
     let queue = match queue_of(run) {
-        Some(queue) if pool.is_some() => desk.client.work_queues(name, Some(&[queue.to_owned()])).await?.pop(),
+        Some(queue) if pool.is_some() => client.work_queues(name, Some(&[queue.to_owned()])).await?.pop(),
         _ => None,
     };
     let refused = match &*served.standing.borrow() {
         Standing::Refused(why) => Some(why.clone()),
-        Standing::Opening | Standing::Served { .. } => None,
+        Standing::Opening | Standing::Served { .. } | Standing::Left { .. } => None,
     };
     Ok(Here {
         refused,
@@ -135,8 +169,9 @@ async fn here(desk: &Desk, served: &PlannedPool, run: &FlowRun) -> Result<Here, 
         queue,
         queues: served.plan.work_queues.clone(),
         prefetch: served.plan.prefetch,
-        live: desk.live.count(served.index),
+        slots: desk.live.slots(served.index),
         limit: served.limit.get(),
+        budget: desk.budget.filling(),
         last_poll: served.last_poll.age(),
         hold: served.last_poll.hold(),
     })

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::teardown::{self, Teardowns};
 use super::{ChannelHealth, PoolSettings, PoolView, TeardownDesk, pace};
 use crate::liveness::Pulse;
+use crate::metrics::{ApiStream, Metrics};
 use crate::run::{ErrorChain, WorkerIdentity};
 
 /// Connecting, authentication and the greeting together.
@@ -42,6 +43,8 @@ pub struct ChannelLoop {
     pub consumer: Uuid,
     /// Who does clean-ups, for kinds that have any.
     pub teardown: Option<TeardownDesk>,
+    /// Where broken channels are counted.
+    pub metrics: Metrics,
     /// That the loop turns.
     pub pulse: Pulse,
 }
@@ -87,6 +90,7 @@ impl ChannelLoop {
                 tracing::debug!("heartbeats go over REST: {}", ErrorChain(&broken));
                 return;
             }
+            self.metrics.stream_restarted(&self.settings.pool, ApiStream::Channel);
             tracing::debug!("the worker channel is opened again: {}", ErrorChain(&broken));
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -5,9 +5,11 @@
 
 pub mod channel;
 mod channel_health;
+pub mod late;
 pub mod pace;
 pub mod poller;
 mod settings;
+mod skipping;
 pub mod sync;
 mod teardown;
 mod trouble;

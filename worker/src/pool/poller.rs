@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use central_api_client::{ApiError, Client};
 use central_api_wire::MAX_RUNS_PER_POLL;
-use central_api_wire::flow_run::{FlowRun, ScheduledRun, ScheduledRunsRequest};
+use central_api_wire::flow_run::{FlowRun, ScheduledRunsRequest};
 use central_api_wire::work_pool::WorkPool;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ const LONGEST_POLL: Duration = Duration::from_secs(40);
 const HELD: Duration = Duration::from_millis(500);
 /// Time between two looks at whether it can.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Time between two looks at whether a slot is free: one that is left to another pool becomes free without a word.
+const SLOT_LOOK: Duration = Duration::from_secs(1);
 
 /// When the last poll ended well, or was skipped with reason, for the health server; and what kept us from what it showed, for
 /// the operator.
@@ -33,11 +35,17 @@ pub struct LastPoll {
     begun: Instant,
     millis: AtomicU64,
     hold: Mutex<Option<Hold>>,
+    waiting_since: Mutex<Option<Timestamp>>,
 }
 
 impl Default for LastPoll {
     fn default() -> Self {
-        Self { begun: Instant::now(), millis: AtomicU64::new(0), hold: Mutex::default() }
+        Self {
+            begun: Instant::now(),
+            millis: AtomicU64::new(0),
+            hold: Mutex::default(),
+            waiting_since: Mutex::default(),
+        }
     }
 }
 
@@ -61,6 +69,15 @@ impl LastPoll {
     /// Why due runs of the pool are left where they are, if the last poll showed some that are.
     pub fn hold(&self) -> Option<Hold> {
         *self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the oldest run was due that the last poll showed and that was not taken.
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        *self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self, since: Option<Timestamp>) {
+        *self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     fn holds(&self, hold: Option<Hold>) {
@@ -116,6 +133,9 @@ impl Poller {
                 () = stop.cancelled() => return,
                 polled = self.once(&mut absence) => polled,
             };
+            if polled.is_err() {
+                self.dispatcher.budget.waits_no_more(self.dispatcher.pool);
+            }
             self.last_poll.holds(if matches!(polled, Ok(Next::Held)) { self.admission.hold() } else { None });
             let mut changes = self.dispatcher.live_runs().changes();
             changes.mark_unchanged();
@@ -131,9 +151,11 @@ impl Poller {
             }
             let slot = async {
                 let waits = matches!(polled, Ok(Next::WhenASlotIsFree));
-                while waits && !self.dispatcher.has_free_slot() && changes.changed().await.is_ok() {}
-                if !(waits && self.dispatcher.has_free_slot()) {
+                if !waits {
                     std::future::pending::<()>().await;
+                }
+                while !self.dispatcher.has_free_slot() {
+                    drop(tokio::time::timeout(SLOT_LOOK, changes.changed()).await);
                 }
             };
             let mut cordoned = self.cordoned.clone();
@@ -179,7 +201,9 @@ impl Poller {
     async fn once(&self, absence: &mut Absence) -> Result<Next, ApiError> {
         let pool = self.pulse.idle(self.known_pool()).await;
         if *self.cordoned.borrow() {
+            self.dispatcher.budget.waits_no_more(self.dispatcher.pool);
             self.last_poll.tick();
+            self.last_poll.waits(None);
             return Ok(Next::AfterTheInterval);
         }
         let queues = &self.settings.work_queues;
@@ -205,20 +229,43 @@ impl Poller {
         };
         self.last_poll.tick();
         let full = runs.len() >= MAX_RUNS_PER_POLL;
+        let mut runs: Vec<FlowRun> = runs.into_iter().map(|run| run.flow_run).collect();
+        runs.retain(|run| !retries_in_process(run));
+        let (runs, skipped) = self.without_skipped(runs, &pool).await;
+        let next = self.dispatch_all(&runs, skipped, &pool, shown, full).await;
+        let live = self.dispatcher.live_runs();
+        self.last_poll.waits(oldest_due(runs.iter().filter(|run| !live.is_live(run.id))));
+        Ok(next)
+    }
+
+    async fn dispatch_all(
+        &self,
+        runs: &[FlowRun],
+        skipped: usize,
+        pool: &Arc<WorkPool>,
+        shown: Instant,
+        full: bool,
+    ) -> Next {
         let mut started = 0_usize;
-        for ScheduledRun { flow_run, .. } in runs {
-            if retries_in_process(&flow_run) {
-                continue;
-            }
-            match self.pulse.idle(self.dispatch(&flow_run, &pool, shown)).await {
+        let (budget, place, priority) = (&self.dispatcher.budget, self.dispatcher.pool, self.dispatcher.priority);
+        for (at, flow_run) in runs.iter().enumerate() {
+            match self.pulse.idle(self.dispatch(flow_run, pool, shown)).await {
                 Dispatched::Started => started += 1,
                 Dispatched::Passed => {}
-                Dispatched::LimitReached => return Ok(Next::WhenASlotIsFree),
-                Dispatched::Held => return Ok(Next::Held),
+                Dispatched::LimitReached => {
+                    budget.waits_no_more(place);
+                    return Next::WhenASlotIsFree;
+                }
+                Dispatched::BudgetSpent => {
+                    budget.waits(place, priority, runs.len() - at);
+                    return Next::WhenASlotIsFree;
+                }
+                Dispatched::Held => return Next::Held,
             }
         }
+        budget.waits_no_more(place);
         // A full page of runs that are all live already would be answered the same at once.
-        Ok(if full && started > 0 { Next::AtOnce } else { Next::AfterTheInterval })
+        if full && (started > 0 || skipped > 0) { Next::AtOnce } else { Next::AfterTheInterval }
     }
 
     /// Hands a run over as soon as this machine can bear it, if that is soon.
@@ -262,6 +309,10 @@ impl Absence {
     fn ended(&mut self) {
         self.said = None;
     }
+}
+
+fn oldest_due<'r>(runs: impl Iterator<Item = &'r FlowRun>) -> Option<Timestamp> {
+    runs.filter_map(|run| run.next_scheduled_start_time).min()
 }
 
 fn due_before(now: Timestamp, prefetch: Duration) -> Timestamp {

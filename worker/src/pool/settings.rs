@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use worker_core::handle::PluginKind;
 
+use super::late::LatePolicy;
+
 /// What one pool worker does, decided before it starts.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
@@ -16,6 +18,8 @@ pub struct PoolSettings {
     pub kind: PluginKind,
     /// The queues; none means all.
     pub work_queues: Vec<String>,
+    /// What becomes of runs that are late.
+    pub late: LatePolicy,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// The template for a pool that has none.

@@ -115,17 +115,20 @@ mod tests {
             cancels_running: CancelsRunning::Worker,
             handles_cleanup_messages: true,
             outlives_worker: false,
+            puts_runs_back: false,
         };
         let report_state = ReportState::Engine;
         Seen {
             key,
             name,
             pool,
+            kind: worker_core::handle::PluginKind::new("process"),
             stage,
             since,
             infrastructure: None,
             is_adopted: false,
             capabilities,
+            slots_held: crate::slots_held::SlotsHeld::UntilEnd,
             report_state,
             is_supervised: None,
         }

@@ -17,8 +17,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
-use crate::live_runs::LiveRuns;
+use crate::live_runs::{LiveRuns, WorkspaceIndex};
 use crate::liveness::Pulse;
+use crate::metrics::Metrics;
 use crate::pool::pace;
 use crate::run::ErrorChain;
 
@@ -31,8 +32,10 @@ const LONGEST_PASS: Duration = Duration::from_mins(5);
 /// Polls wait this long for the first pass. An API that answers polls and not this one must not keep the worker idle.
 const FIRST_PASS: Duration = Duration::from_secs(10);
 
-/// The repair loop of a daemon.
+/// The repair loop of one API of a daemon.
 pub struct Repair {
+    /// Which of them.
+    pub workspace: WorkspaceIndex,
     /// The API.
     pub client: Client,
     /// All live runs.
@@ -45,6 +48,8 @@ pub struct Repair {
     pub grace: Duration,
     /// Set once the first pass is over, or has had its time.
     pub first_pass: watch::Sender<bool>,
+    /// Where what is put right is counted.
+    pub metrics: Metrics,
     /// That the loop turns.
     pub pulse: Pulse,
 }

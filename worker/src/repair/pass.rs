@@ -16,6 +16,7 @@ use worker_core::machine::KillIntent;
 
 use super::Repair;
 use super::judgement::{self, Known, Stray};
+use crate::metrics::Repaired;
 use crate::run::{ErrorChain, moved_on};
 
 /// So many runs are asked for at once. A server may answer fewer, so who is missing is asked for alone.
@@ -31,7 +32,7 @@ impl Repair {
         let more_to_come = self.adoption.adopt_left().await;
         self.adoption.adopt_forgotten().await;
         let strays = self.strays().await;
-        let live = self.live.sightings();
+        let live = self.live.sightings_of(self.workspace);
         let ids: Vec<RunId> = live
             .iter()
             .map(|sighting| sighting.seen.key.run)
@@ -47,6 +48,7 @@ impl Repair {
             }
             if let Some(input) = judgement::of_live(&sighting.seen, runs.of(key.run), now) {
                 tracing::debug!(run = %key.run, ?input, "repair");
+                self.metrics.repaired(Repaired::RunStopped);
                 self.live.tell(sighting.pool, key.run, input);
             }
         }
@@ -116,8 +118,12 @@ impl Repair {
                     plugin.kill(&stray, KillIntent::Shutdown, self.grace).await?;
                     plugin.cleanup(&stray).await
                 };
-                if let Err(error) = removed.await {
-                    tracing::warn!(run = %key.run, "it was not removed, and will be tried again: {}", ErrorChain(&error));
+                match removed.await {
+                    Ok(()) => self.metrics.repaired(Repaired::StrayRemoved),
+                    Err(error) => {
+                        let why = ErrorChain(&error);
+                        tracing::warn!(run = %key.run, "it was not removed, and will be tried again: {why}");
+                    }
                 }
             }
             (Stray::Leave | Stray::Adopt, _) => {}

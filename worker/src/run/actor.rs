@@ -12,19 +12,25 @@ use central_api_wire::deployment::Deployment;
 use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use worker_core::machine::{Effect, Input, Outcome, Phase, Run};
+use tokio::time::Instant;
+use worker_core::handle::Handle;
+use worker_core::machine::{Effect, Input, KillIntent, Outcome, Phase, Run};
 use worker_core::spec::{Plan, ReportState};
 
 use super::context::{Offer, RunContext};
 use super::error_chain::ErrorChain;
 use super::launch::{self, for_people};
-use super::prepare::Prepared;
+use super::prepare::{PrepareError, Prepared};
 use super::recall::{Recalled, recall};
 use super::report::Told;
+use super::started::Started;
 use super::story;
-use super::{announce, claim, code, prepare, report, stop, watch};
+use super::{announce, auditing, claim, code, prepare, report, stop, watch};
+use crate::audit::Event;
 use crate::failpoint;
+use crate::live_runs::Message;
 
 /// How long the report of the end waits for calls that nobody waits for.
 const LATE_CALLS: Duration = Duration::from_secs(5);
@@ -61,7 +67,7 @@ pub enum Ended {
 pub struct Actor {
     cx: Arc<RunContext>,
     run: Run,
-    inbox: mpsc::Receiver<Input>,
+    inbox: mpsc::Receiver<Message>,
     to_do: VecDeque<Effect>,
     /// What answers.
     under_way: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -74,23 +80,26 @@ pub struct Actor {
     deployment: Option<Arc<Deployment>>,
     plan: Option<Arc<Plan>>,
     told: Option<Arc<Told>>,
+    started: Started,
+    /// When the API gave the run to this process.
+    claimed: Option<Instant>,
     ended: Ended,
 }
 
 impl Actor {
     /// An actor for a run that is about to be claimed.
-    pub fn new(cx: RunContext, inbox: mpsc::Receiver<Input>) -> Self {
+    pub fn new(cx: RunContext, inbox: mpsc::Receiver<Message>) -> Self {
         let run = Run::offered(cx.offer.key);
         Self::with(cx, run, Run::begin(), inbox)
     }
 
     /// An actor for a run that an earlier process left.
-    pub fn resume(cx: RunContext, run: Run, told: Option<Told>, inbox: mpsc::Receiver<Input>) -> Self {
+    pub fn resume(cx: RunContext, run: Run, told: Option<Told>, inbox: mpsc::Receiver<Message>) -> Self {
         let to_do = run.resume();
         Self { told: told.map(Arc::new), ..Self::with(cx, run, to_do, inbox) }
     }
 
-    fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: mpsc::Receiver<Input>) -> Self {
+    fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: mpsc::Receiver<Message>) -> Self {
         cx.glance.saw(&run);
         Self {
             cx: Arc::new(cx),
@@ -104,6 +113,8 @@ impl Actor {
             deployment: None,
             plan: None,
             told: None,
+            started: Started::new(),
+            claimed: None,
             ended: Ended::Over,
         }
     }
@@ -133,7 +144,7 @@ impl Actor {
                 Some(answer) = self.under_way.next() => answer,
                 Some(()) = self.beside.next() => continue,
                 Some(()) = self.at_leisure.next() => continue,
-                Some(input) = self.inbox.recv() => return input,
+                Some(input) = self.inbox.recv() => return *input,
                 // The table of live runs holds the other end of the inbox for as long as this actor lives.
                 else => std::future::pending().await,
             };
@@ -168,6 +179,7 @@ impl Actor {
         if let Some(point) = story::failpoint_of_input(&input) {
             failpoint::reach(point);
         }
+        self.count(&input);
         if let Some(text) = story::note(&self.run.phase, &input) {
             self.cx.note(text);
         }
@@ -187,6 +199,22 @@ impl Actor {
         }
     }
 
+    /// What an earlier process did it has counted itself.
+    fn count(&mut self, input: &Input) {
+        let cx = &self.cx;
+        if *input == Input::Claimed && self.run.phase == Phase::Claiming && !cx.is_resumed {
+            cx.metrics().claimed();
+            self.claimed = Some(Instant::now());
+        }
+        if matches!(input, Input::Launched(_) | Input::Located(Some(_)))
+            && let Some(claimed) = self.claimed.take()
+        {
+            let late = |due: Timestamp| Duration::try_from(Timestamp::now().duration_since(due)).ok();
+            let after_due = cx.offer.flow_run.next_scheduled_start_time.and_then(late);
+            cx.metrics().launched(claimed.elapsed(), after_due);
+        }
+    }
+
     /// Once the infrastructure exists, what it was made from is not needed any more: it holds secrets, and thousands of runs may
     /// execute at the same time.
     fn put_down_what_is_over(&mut self) {
@@ -203,21 +231,11 @@ impl Actor {
     async fn carry_out(&mut self, effect: Effect) {
         let cx = Arc::clone(&self.cx);
         match effect {
-            Effect::Claim => self.begin(async move {
-                match claim::claim(&cx).await {
-                    claim::Claim::Ours(deployment) => Answer::Claimed(deployment),
-                    claim::Claim::NotOurs => Answer::Input(Input::Refused),
-                }
-            }),
+            Effect::Claim => self.begin(async move { claimed(&cx).await }),
             Effect::Recall => self.begin(async move { recalled(&cx).await }),
             Effect::Prepare => {
                 let deployment = self.deployment.clone();
-                self.begin_submission(async move {
-                    match prepare::prepare(&cx, deployment.as_deref()).await {
-                        Ok(prepared) => Answer::Prepared(Box::new(prepared)),
-                        Err(error) => Answer::Input(Input::SubmitFailed(error.for_people())),
-                    }
-                });
+                self.begin_submission(async move { prepared(&cx, deployment.as_deref()).await });
             }
             Effect::Announce => {
                 let report_state = self.run.report_state;
@@ -246,14 +264,20 @@ impl Actor {
             Effect::RecordInfra(handle) => {
                 self.beside.push(async move { report::record_infra(&cx, &handle).await }.boxed());
             }
-            Effect::ReportRunning => self.beside.push(async move { report::report_running(&cx).await }.boxed()),
+            Effect::ReportRunning => {
+                let started = self.started.clone();
+                let report = async move {
+                    if started.wait().await {
+                        report::report_running(&cx).await;
+                    }
+                };
+                self.beside.push(report.boxed());
+            }
             Effect::Watch(handle) => {
-                let told = self.told.clone();
-                self.begin(async move { Answer::Input(watch::watch(&cx, &handle, told.as_deref()).await) });
+                let (told, started) = (self.told.clone(), self.started.clone());
+                self.begin(async move { Answer::Input(watch::watch(&cx, &handle, told.as_deref(), &started).await) });
             }
-            Effect::Kill { handle, intent } => {
-                self.begin(async move { Answer::Input(stop::kill(&cx, &handle, intent).await) });
-            }
+            Effect::Kill { handle, intent } => self.kill(handle, intent),
             Effect::Report(outcome) => self.report(outcome),
             Effect::Cleanup(handle) => self.begin(async move {
                 if let Err(error) = cx.around.plugin.cleanup(&handle).await {
@@ -263,6 +287,7 @@ impl Actor {
             }),
             Effect::Leave => {
                 self.ended = Ended::Left;
+                self.started.end();
                 tracing::info!("the run goes on without this worker");
             }
             Effect::Forget => self.forget().await,
@@ -290,13 +315,29 @@ impl Actor {
         });
     }
 
+    fn kill(&mut self, handle: Handle, intent: KillIntent) {
+        let cx = Arc::clone(&self.cx);
+        let why = self.run.stop.map_or("it was stopped", story::because);
+        self.begin(async move {
+            auditing::add(&cx, auditing::entry(&cx, Event::Kill).on(Some(&handle.infra_id)).because(why)).await;
+            Answer::Input(stop::kill(&cx, &handle, intent).await)
+        });
+    }
+
     fn report(&mut self, outcome: Outcome) {
         let (cx, told) = (Arc::clone(&self.cx), self.told.clone());
         let handle = self.run.handle().cloned();
+        match outcome {
+            Outcome::Completed | Outcome::Failed(_) => self.started.note(),
+            Outcome::Settled(_) | Outcome::Crashed(_) | Outcome::Cancelled(_) | Outcome::Released => self.started.end(),
+        }
         let mut beside = std::mem::take(&mut self.beside);
         // Running has to arrive before Completed. The id of what has ended is worth little more than a moment.
         let reports_itself = self.run.report_state == ReportState::Worker;
+        let entry = auditing::entry(&cx, Event::End).on(handle.as_ref().map(|handle| &handle.infra_id));
+        let entry = entry.because(auditing::ended(&outcome));
         self.begin(async move {
+            auditing::add(&cx, entry).await;
             let earlier = async { while beside.next().await.is_some() {} };
             if reports_itself {
                 earlier.await;
@@ -354,6 +395,27 @@ impl Actor {
     }
 }
 
+async fn claimed(cx: &RunContext) -> Answer {
+    match claim::claim(cx).await {
+        claim::Claim::Ours(deployment) => {
+            auditing::add(cx, auditing::entry(cx, Event::Claim)).await;
+            Answer::Claimed(deployment)
+        }
+        claim::Claim::NotOurs => Answer::Input(Input::Refused),
+    }
+}
+
+async fn prepared(cx: &RunContext, deployment: Option<&Deployment>) -> Answer {
+    match prepare::prepare(cx, deployment).await {
+        Ok(prepared) => Answer::Prepared(Box::new(prepared)),
+        Err(PrepareError::Refused(objection)) => {
+            auditing::refused(cx, &objection).await;
+            Answer::Input(Input::PolicyRefused(objection.for_people()))
+        }
+        Err(error) => Answer::Input(Input::SubmitFailed(error.for_people())),
+    }
+}
+
 /// A run that an earlier process left unstarted. One that is not ours yet is claimed, under the transition that was written
 /// down for it.
 async fn recalled(cx: &RunContext) -> Answer {
@@ -362,7 +424,10 @@ async fn recalled(cx: &RunContext) -> Answer {
         Recalled::NotClaimed(offer) => {
             let claiming = RunContext { offer: (*offer).clone(), ..cx.clone() };
             match claim::claim(&claiming).await {
-                claim::Claim::Ours(deployment) => Answer::Recalled(offer, deployment),
+                claim::Claim::Ours(deployment) => {
+                    auditing::add(cx, auditing::entry(cx, Event::Claim)).await;
+                    Answer::Recalled(offer, deployment)
+                }
                 claim::Claim::NotOurs => Answer::Input(Input::Refused),
             }
         }

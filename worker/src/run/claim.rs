@@ -15,6 +15,8 @@ use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, leaves_open};
 use super::proposal;
+use crate::metrics::Refusal;
+
 use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
 
 /// Nobody can have claimed a run, executed it and reported its end within this time since it was shown. A claim that is
@@ -46,12 +48,17 @@ pub(super) async fn claim(cx: &RunContext) -> Claim {
         Some(deployment) => match cx.around.api.deployment(deployment).await {
             Ok(Some(deployment)) => Some(deployment),
             Ok(None) => {
+                cx.metrics().refused(Refusal::DeploymentDeleted);
                 cancel_orphan(cx, deployment).await;
                 return Claim::NotOurs;
             }
             Err(error) => {
                 let why = ErrorChain(&error);
-                refused(cx, format!("Deployment {deployment} could not be read, so flow run '{id}' waits: {why}"));
+                refused(
+                    cx,
+                    Refusal::ApiError,
+                    format!("Deployment {deployment} could not be read, so flow run '{id}' waits: {why}"),
+                );
                 return Claim::NotOurs;
             }
         },
@@ -98,9 +105,13 @@ async fn propose_pending(cx: &RunContext) -> bool {
             }
             Err(error) => {
                 if error.is_not_found() {
-                    tracing::info!("the flow run was deleted before it was claimed");
+                    deleted(cx);
                 } else {
-                    refused(cx, format!("Failed to update state of flow run '{}': {}", key.run, ErrorChain(&error)));
+                    refused(
+                        cx,
+                        Refusal::ApiError,
+                        format!("Failed to update state of flow run '{}': {}", key.run, ErrorChain(&error)),
+                    );
                 }
                 return false;
             }
@@ -108,8 +119,8 @@ async fn propose_pending(cx: &RunContext) -> bool {
         match judge(key, verdict) {
             Judgement::Ours => return cx.offer.shown.elapsed() < FRESH || is_first(cx).await,
             Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
-            Judgement::NotOurs { why, cancelling } => {
-                refused(cx, format!("Aborted submission of flow run '{}': {why}", key.run));
+            Judgement::NotOurs { cause, why, cancelling } => {
+                refused(cx, cause, format!("Aborted submission of flow run '{}': {why}", key.run));
                 // Whatever the API answered before, perhaps to a try that the client made again: the history tells.
                 if cancelling {
                     finish_cancellation(cx).await;
@@ -131,16 +142,16 @@ async fn is_first(cx: &RunContext) -> bool {
             return true;
         }
     };
-    let taken = match precedence(key, &history) {
+    let (cause, taken) = match precedence(key, &history) {
         Precedence::First => return true,
-        Precedence::Second => "another worker claimed it first".to_owned(),
+        Precedence::Second => (Refusal::ClaimedElsewhere, "another worker claimed it first".to_owned()),
         Precedence::TooLate(state) => {
             let request = proposal::restored(key.run, &state);
             ask(cx, &request).await;
-            format!("it was {} when the claim took effect", state.state_type)
+            (Refusal::NotScheduled, format!("it was {} when the claim took effect", state.state_type))
         }
     };
-    refused(cx, format!("Aborted submission of flow run '{}': {taken}", key.run));
+    refused(cx, cause, format!("Aborted submission of flow run '{}': {taken}", key.run));
     false
 }
 
@@ -148,13 +159,14 @@ async fn is_first(cx: &RunContext) -> bool {
 async fn may_still_be_claimed(cx: &RunContext) -> bool {
     let Ok(current) = cx.around.api.flow_run(cx.offer.key.run).await else { return true };
     let Some(current) = current else {
-        tracing::info!("the flow run was deleted before it was claimed");
+        deleted(cx);
         return false;
     };
     match &current.state_type {
         Some(StateType::Scheduled | StateType::Pending | StateType::Cancelling) | None => true,
         Some(other) => {
-            refused(cx, format!("Aborted submission of flow run '{}': it is {other} already", cx.offer.key.run));
+            let why = format!("Aborted submission of flow run '{}': it is {other} already", cx.offer.key.run);
+            refused(cx, Refusal::NotScheduled, why);
             false
         }
     }
@@ -169,7 +181,8 @@ async fn finish_cancellation(cx: &RunContext) {
 
 /// Says why a run is not taken: in the run's log the first time, and only in the worker's own after that, because the run
 /// is offered again and again.
-fn refused(cx: &RunContext, why: String) {
+fn refused(cx: &RunContext, cause: Refusal, why: String) {
+    cx.metrics().refused(cause);
     if cx.offer.refused_before {
         tracing::debug!("{why}");
         cx.note(why);
@@ -178,19 +191,25 @@ fn refused(cx: &RunContext, why: String) {
     }
 }
 
+fn deleted(cx: &RunContext) {
+    cx.metrics().refused(Refusal::RunDeleted);
+    tracing::info!("the flow run was deleted before it was claimed");
+}
+
 #[derive(Debug, PartialEq)]
 enum Judgement {
     Ours,
     AskAgain(Duration),
     NotOurs {
+        cause: Refusal,
         why: String,
         /// The run is being cancelled.
         cancelling: bool,
     },
 }
 
-fn not_ours(why: impl Into<String>) -> Judgement {
-    Judgement::NotOurs { why: why.into(), cancelling: false }
+fn not_ours(cause: Refusal, why: impl Into<String>) -> Judgement {
+    Judgement::NotOurs { cause, why: why.into(), cancelling: false }
 }
 
 /// Reads the server's verdict on a claim.
@@ -202,7 +221,7 @@ fn judge(key: LaunchKey, verdict: Verdict) -> Judgement {
         Verdict::Wait { delay, .. } => Judgement::AskAgain(delay),
         Verdict::Abort { reason } => {
             let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-            not_ours(format!("Server sent an abort signal: {reason}"))
+            not_ours(Refusal::Aborted, format!("Server sent an abort signal: {reason}"))
         }
         Verdict::Reject { state, reason } => match state {
             Some(state) if state.state_type == StateType::Pending => {
@@ -210,14 +229,15 @@ fn judge(key: LaunchKey, verdict: Verdict) -> Judgement {
                 if made_by.is_none_or(|made_by| made_by == key.claim) {
                     Judgement::Ours
                 } else {
-                    not_ours("Another worker has claimed it")
+                    not_ours(Refusal::ClaimedElsewhere, "Another worker has claimed it")
                 }
             }
             Some(state) => Judgement::NotOurs {
+                cause: Refusal::NotScheduled,
                 why: format!("Server returned a non-pending state '{}'", state.state_type),
                 cancelling: state.state_type == StateType::Cancelling,
             },
-            None => not_ours(reason.unwrap_or_else(|| "Server rejected the claim".to_owned())),
+            None => not_ours(Refusal::Rejected, reason.unwrap_or_else(|| "Server rejected the claim".to_owned())),
         },
     }
 }
@@ -262,11 +282,11 @@ mod tests {
         let reason = Some("This run is in a PENDING state".to_owned());
         assert_eq!(
             judge(key(), Verdict::Abort { reason }),
-            not_ours("Server sent an abort signal: This run is in a PENDING state")
+            not_ours(Refusal::Aborted, "Server sent an abort signal: This run is in a PENDING state")
         );
         assert_eq!(
             judge(key(), rejected(StateType::Scheduled, None)),
-            not_ours("Server returned a non-pending state 'SCHEDULED'")
+            not_ours(Refusal::NotScheduled, "Server returned a non-pending state 'SCHEDULED'")
         );
     }
 }

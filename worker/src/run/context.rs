@@ -7,6 +7,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::work_pool::WorkPool;
+use code_storage::PullOptions;
 use infra_contract::InfraPlugin;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, WorkerId};
@@ -17,10 +18,14 @@ use tokio::time::Instant;
 
 use super::log::RunLog;
 use super::report::Told;
+use crate::audit::AuditLog;
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
 use crate::journal::{FORMAT, Facts, Journal, Record};
 use crate::live_runs::Glance;
+use crate::metrics::{Metrics, RunMetrics};
+use crate::policy::PolicyInForce;
+use crate::redaction::KnownSecrets;
 use crate::timeline::Timelines;
 
 /// Who this worker is in one of its pools.
@@ -48,6 +53,8 @@ pub struct RunSettings {
     pub shutdown_grace: Duration,
     /// Where native checkouts are made, one folder per execution.
     pub code_directory: Utf8PathBuf,
+    /// How code is brought there; without the environment, which is the run's own.
+    pub pulling: PullOptions,
 }
 
 /// A run as it was offered, with the pool as it was at that moment: later changes of the template do not touch it.
@@ -82,6 +89,14 @@ pub struct Surroundings {
     pub settings: Arc<RunSettings>,
     /// Where decisions are noted.
     pub timelines: Timelines,
+    /// What is written down of what is done with runs.
+    pub audit: AuditLog,
+    /// What runs may be.
+    pub policy: PolicyInForce,
+    /// Where what happens is counted.
+    pub metrics: Metrics,
+    /// Who is told of secrets that are resolved.
+    pub secrets: KnownSecrets,
     /// Which crashes are not the end of a run.
     pub rerun: Arc<RerunPolicy>,
 }
@@ -115,6 +130,11 @@ impl RunContext {
     /// Notes a decision about the run, for whoever asks why.
     pub fn note(&self, text: impl Into<String>) {
         self.around.timelines.note(self.offer.key.run, text);
+    }
+
+    /// Where what happens to the run is counted.
+    pub(super) fn metrics(&self) -> RunMetrics<'_> {
+        self.around.metrics.runs(&self.offer.pool.name, &self.around.identity.kind)
     }
 
     /// The run as it is written down.

@@ -6,6 +6,13 @@ use std::fmt;
 /// Shows an error followed by its sources, each once, separated by colons.
 pub struct ErrorChain<'e>(pub &'e (dyn Error + 'e));
 
+impl ErrorChain<'_> {
+    /// The text of an error with its causes.
+    pub(crate) fn text(error: &(impl Error + 'static)) -> String {
+        ErrorChain(error).to_string()
+    }
+}
+
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.to_string();

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use infra_contract::{ErrorClass, Found, InfraError};
+use async_trait::async_trait;
+use infra_contract::{ErrorClass, Found, InfraError, LaunchLog};
 use worker_core::handle::Handle;
 use worker_core::machine::Input;
 use worker_core::spec::Plan;
 
+use super::auditing;
 use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::ASK_AGAIN;
 use super::prepare::with_hint;
+use super::repeated::Repeated;
 use super::report::Told;
+use super::waiting;
+use crate::audit::Event;
 
 /// Pauses between the tries of a launch that failed for a transient reason. A launch is idempotent by its key.
 const PAUSES: [Duration; 4] =
@@ -21,12 +26,36 @@ pub(super) fn for_people(error: &InfraError) -> String {
     with_hint(ErrorChain(error).to_string(), error.hint.as_deref())
 }
 
+/// What a launch says goes to the run.
+struct Launch<'l>(&'l RunContext);
+
+#[async_trait]
+impl LaunchLog for Launch<'_> {
+    fn info(&self, text: String) {
+        self.0.log().info(text);
+    }
+
+    fn warn(&self, text: String) {
+        self.0.log().warn(text);
+    }
+
+    async fn waiting(&self, why: &str) {
+        self.0.log().warn(why);
+        waiting::announce(self.0, why).await;
+    }
+}
+
 /// Starts the infrastructure.
 pub(super) async fn launch(cx: &RunContext, plan: &Plan, told: Option<&Told>) -> Input {
+    auditing::launching(cx, plan).await;
     let mut pauses = PAUSES.into_iter();
     loop {
-        let error = match cx.around.plugin.launch(plan, &cx.log()).await {
-            Ok(handle) => return Input::Launched(handle),
+        let error = match cx.around.plugin.launch(plan, &Launch(cx)).await {
+            Ok(handle) => {
+                let entry = auditing::entry(cx, Event::Started).on(Some(&handle.infra_id));
+                auditing::add(cx, entry).await;
+                return Input::Launched(handle);
+            }
             Err(error) => error,
         };
         if let (Some(event), Some(told)) = (error.event, told) {
@@ -46,10 +75,11 @@ pub(super) async fn launch(cx: &RunContext, plan: &Plan, told: Option<&Told>) ->
 
 /// Looks for what an unclear launch left, until the plugin can say.
 pub(super) async fn find(cx: &RunContext) -> Input {
+    let mut trouble = Repeated::default();
     loop {
         match cx.around.plugin.find(&cx.offer.key).await {
             Ok(found) => return Input::Located(found),
-            Err(error) => tracing::warn!("cannot tell whether the launch took effect: {}", for_people(&error)),
+            Err(error) => trouble.warn(format!("cannot tell whether the launch took effect: {}", for_people(&error))),
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
@@ -57,12 +87,13 @@ pub(super) async fn find(cx: &RunContext) -> Input {
 
 /// Asks how the infrastructure is, until the plugin can say.
 pub(super) async fn reattach(cx: &RunContext, handle: &Handle) -> Input {
+    let mut trouble = Repeated::default();
     loop {
         match cx.around.plugin.reattach(handle).await {
             Ok(Found::Running) => return Input::FoundRunning,
             Ok(Found::Exited(report)) => return Input::Exited(report),
             Ok(Found::Gone) => return Input::Gone,
-            Err(error) => tracing::warn!("cannot tell how the infrastructure is: {}", for_people(&error)),
+            Err(error) => trouble.warn(format!("cannot tell how the infrastructure is: {}", for_people(&error))),
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }

@@ -1,7 +1,7 @@
 //! The worker's lines in a run's log.
 
 use central_api_wire::log::LogLine;
-use infra_contract::LaunchLog;
+use infra_contract::{OutputLine, Severity};
 use jiff::Timestamp;
 use worker_core::ids::RunId;
 
@@ -12,7 +12,10 @@ use crate::timeline::Timelines;
 const LOGGER: &str = "prefect.flow_runs.worker";
 
 /// The logger under which the output of a run's infrastructure appears.
-const OUTPUT_LOGGER: &str = "prefect.flow_runs.infrastructure";
+pub(super) const OUTPUT_LOGGER: &str = "prefect.flow_runs.infrastructure";
+
+/// The logger under which Prefect's own Kubernetes observer says what is wrong with a pod.
+pub(super) const DIAGNOSIS_LOGGER: &str = "prefect.flow_runs.observer";
 
 /// Writes lines to the run's log at the API, to the worker's own log, and to the run's timeline.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,23 @@ impl<'a> RunLog<'a> {
         self.ship(40, message);
     }
 
+    /// What is wrong with the run's infrastructure.
+    pub(super) fn diagnosis(&self, severity: Severity, text: String) {
+        let level = match severity {
+            Severity::Ok => 20,
+            Severity::Warning => 30,
+            Severity::Error => 40,
+        };
+        tracing::warn!("{text}");
+        self.timelines.note(self.run, text.clone());
+        self.line(DIAGNOSIS_LOGGER, level, text, Timestamp::now());
+    }
+
+    /// A line that the run's infrastructure wrote before the run could log anything itself.
+    pub(super) fn last_output(&self, line: OutputLine) {
+        self.line(OUTPUT_LOGGER, 40, line.text, line.written);
+    }
+
     /// A line that the run's infrastructure wrote. It is no word of the worker: its own log and the timeline do without.
     pub(super) fn output(&self, line: String, written: Timestamp) {
         self.line(OUTPUT_LOGGER, 20, line, written);
@@ -61,15 +81,5 @@ impl<'a> RunLog<'a> {
     fn line(&self, logger: &str, level: u8, message: String, timestamp: Timestamp) {
         let flow_run_id = Some(self.run);
         self.api.log(LogLine { name: logger.to_owned(), level, message, timestamp, flow_run_id, worker_id: None });
-    }
-}
-
-impl LaunchLog for RunLog<'_> {
-    fn info(&self, text: String) {
-        RunLog::info(self, text);
-    }
-
-    fn warn(&self, text: String) {
-        RunLog::warn(self, text);
     }
 }

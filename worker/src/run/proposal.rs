@@ -41,6 +41,23 @@ pub(super) fn submitting(key: LaunchKey) -> SetStateRequest {
     once(key, StateType::Pending, "Submitting")
 }
 
+/// The infrastructure exists and cannot run yet.
+pub(super) fn infrastructure_pending(key: LaunchKey, message: impl Into<String>) -> SetStateRequest {
+    with_message(once(key, StateType::Pending, "InfrastructurePending"), message)
+}
+
+/// The same for a run that somebody else executes.
+pub(super) fn infrastructure_pending_elsewhere(run: RunId, message: impl Into<String>) -> SetStateRequest {
+    with_message(proposal(run, fresh(), StateType::Pending, "InfrastructurePending"), message)
+}
+
+/// The infrastructure of a run that somebody else executes failed it. The transition is that of its end, so that a repetition is
+/// recognised as one.
+pub(super) fn crashed_elsewhere(run: RunId, infrastructure: &str, message: impl Into<String>) -> SetStateRequest {
+    let transition = TransitionId(Uuid::new_v5(&run.0, format!("crashed {infrastructure}").as_bytes()));
+    with_message(proposal(run, transition, StateType::Crashed, "Crashed"), message)
+}
+
 /// The infrastructure failed the run. Never forced: a run that has ended stays as it ended.
 pub(super) fn crashed(key: LaunchKey, message: impl Into<String>) -> SetStateRequest {
     with_message(once(key, StateType::Crashed, "Crashed"), message)

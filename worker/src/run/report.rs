@@ -4,7 +4,7 @@ use central_api_client::Verdict;
 use central_api_wire::event::Event;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::{SetStateRequest, StateType};
-use infra_contract::{CancelsRunning, FlowHooks};
+use infra_contract::{CancelsRunning, FlowHooks, OutputLine};
 use serde::{Deserialize, Serialize};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::exit_codes::{self, ExitLogLevel};
@@ -20,13 +20,35 @@ use super::patience::patiently;
 use super::proposal;
 use super::rerun;
 use super::standing::{moved_on, pending_is_ours};
-use super::worker_event::RunSubject;
+use super::worker_event::{RunSubject, Submitted};
+use crate::metrics::End;
 
 /// What the reports of one execution have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenTold", into = "WrittenTold")]
 pub struct Told {
     pub(super) subject: RunSubject,
-    pub(super) submitted: Event,
+    pub(super) submitted: Submitted,
+}
+
+/// As the journal has it, for earlier and later versions too.
+#[derive(Serialize, Deserialize)]
+struct WrittenTold {
+    subject: RunSubject,
+    submitted: Event,
+}
+
+impl From<WrittenTold> for Told {
+    fn from(WrittenTold { subject, submitted }: WrittenTold) -> Self {
+        Self { subject, submitted: Submitted::of(&submitted) }
+    }
+}
+
+impl From<Told> for WrittenTold {
+    fn from(Told { subject, submitted }: Told) -> Self {
+        let submitted = subject.submitted_before(submitted);
+        Self { subject, submitted }
+    }
 }
 
 /// Brings the end of a run to the API: state, log, events. Returns once the API has taken or refused it for good, and
@@ -35,51 +57,92 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
     let run = cx.offer.key.run;
     if has_moved_on(cx).await {
         cx.note("the run was executed anew since; nothing is reported of this execution");
-        return;
+        return cx.metrics().ended(End::LeftAlone);
     }
-    match outcome {
+    let end = match outcome {
         Outcome::Settled(exit) => {
             tracing::debug!(?exit, "the engine has settled the run's state");
             finish_overlooked_cancellation(cx, handle, told).await;
+            End::Settled
         }
-        Outcome::Completed => propose(cx, &proposal::completed(cx.offer.key)).await,
+        Outcome::Completed => {
+            propose(cx, &proposal::completed(cx.offer.key)).await;
+            End::Completed
+        }
         Outcome::Failed(report) => {
             let message = exit_message(&cx.around.plugin.kind(), report);
             cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
             propose(cx, &proposal::failed(cx.offer.key, message)).await;
+            End::Failed
         }
         Outcome::Crashed(cause) => crash(cx, cause, handle, told).await,
-        Outcome::Cancelled(_) => cancel(cx, handle, told).await,
-        Outcome::Released => release(cx).await,
-    }
+        Outcome::Cancelled(_) => {
+            cancel(cx, handle, told).await;
+            End::Cancelled
+        }
+        Outcome::Released => {
+            release(cx).await;
+            End::Released
+        }
+    };
+    cx.metrics().ended(end);
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
-        cx.around.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(&told.submitted)));
+        cx.around.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(told.submitted)));
     }
     cx.around.api.flush_logs(run).await;
 }
 
-async fn crash(cx: &RunContext, cause: &CrashCause, handle: Option<&Handle>, told: Option<&Told>) {
+async fn crash<'c>(cx: &RunContext, cause: &'c CrashCause, handle: Option<&Handle>, told: Option<&Told>) -> End<'c> {
     let message = crash_message(&cx.around.plugin.kind(), cause);
     let name = &cx.offer.flow_run.name;
-    if let CrashCause::Submit(why) = cause {
+    if let CrashCause::Submit(why) | CrashCause::Policy(why) = cause {
         cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));
     }
     let run = cx.offer.key.run;
     if rerun::put_back(cx, cause, &message).await {
-        return;
+        return End::PutBack(cause);
     }
+    let Some(last_output) = last_output(cx, handle).await else {
+        cx.note("what ran inside has put the run back; nothing is reported of this execution");
+        return End::LeftAlone;
+    };
     // The run's log is complete before its state says that it is over.
     cx.around.api.flush_logs(run).await;
     match ask(cx, &proposal::crashed(cx.offer.key, message.clone())).await {
         Some(verdict) if hooks::is_ours(cx, "crashed", &verdict).await => {
+            for line in last_output {
+                cx.log().last_output(line);
+            }
             hint_at(cx, cause);
             cx.log().info(format!("Reported flow run '{run}' as crashed: {message}"));
             hooks::run(cx, handle, FlowHooks::OnCrashed).await;
+            End::Crashed(cause)
         }
         Some(Verdict::Reject { state: Some(state), .. }) if state.state_type == StateType::Cancelling => {
             cancel(cx, handle, told).await;
+            End::Cancelled
         }
-        Some(_) | None => {}
+        Some(_) | None => End::LeftAlone,
+    }
+}
+
+/// What infrastructure wrote whose engine never reported anything: nobody else has it. `None` if the run was put back from
+/// inside, or waits there, and its end is no crash.
+async fn last_output(cx: &RunContext, handle: Option<&Handle>) -> Option<Vec<OutputLine>> {
+    let Some(handle) = handle.filter(|_| cx.around.plugin.capabilities().puts_runs_back) else {
+        return Some(Vec::new());
+    };
+    let state = read_back(cx).await.and_then(|current| current.state_type);
+    match state {
+        Some(StateType::Scheduled | StateType::Paused) => None,
+        Some(StateType::Pending) => match cx.around.plugin.last_output(handle).await {
+            Ok(lines) => Some(lines),
+            Err(error) => {
+                tracing::warn!("the last output cannot be read: {}", ErrorChain(&error));
+                Some(Vec::new())
+            }
+        },
+        _ => Some(Vec::new()),
     }
 }
 
@@ -146,7 +209,9 @@ async fn finish_overlooked_cancellation(cx: &RunContext, handle: Option<&Handle>
 /// The text on a run that failed by its infrastructure: for the flow's author.
 pub(super) fn crash_message(kind: &PluginKind, cause: &CrashCause) -> String {
     match cause {
-        CrashCause::Submit(why) => format!("Failed to submit flow run to infrastructure: {why}"),
+        CrashCause::Submit(why) | CrashCause::Policy(why) => {
+            format!("Failed to submit flow run to infrastructure: {why}")
+        }
         CrashCause::Exited(report) => exit_message(kind, report),
         CrashCause::Gone => "Flow run infrastructure disappeared, and how it ended is not known.".to_owned(),
         CrashCause::WorkerStopped(report) => {
@@ -166,6 +231,7 @@ pub(super) fn crash_message(kind: &PluginKind, cause: &CrashCause) -> String {
 /// Prefect's process worker has words of its own.
 fn exit_message(kind: &PluginKind, report: &ExitReport) -> String {
     let ended = match report.exit {
+        Exit::NeverStarted => "Flow run infrastructure never started.".to_owned(),
         Exit::Code(_) | Exit::Signal(_) if kind.as_str() == "process" => {
             exit_codes::process_message(report.exit.status_code().into())
         }

@@ -11,6 +11,7 @@ pub(super) fn note(phase: &Phase, input: &Input) -> Option<String> {
         Input::FoundCancelled => "cancelled while no worker looked after it".to_owned(),
         Input::Prepared(_) => "configuration and code are ready".to_owned(),
         Input::Announced => "about to be started".to_owned(),
+        Input::PolicyRefused(why) => why.clone(),
         Input::SubmitFailed(why) => format!("could not be started: {why}"),
         Input::Launched(handle) => format!("started as {} {}", handle.kind, handle.infra_id),
         Input::LaunchUnclear(why) => format!("whether the start took effect is not known: {why}"),
@@ -36,7 +37,7 @@ pub(super) fn note(phase: &Phase, input: &Input) -> Option<String> {
     })
 }
 
-const fn because(reason: StopReason) -> &'static str {
+pub(super) const fn because(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Cancelled => "it was cancelled",
         StopReason::Shutdown => "the worker stops",
@@ -55,6 +56,7 @@ pub(super) const fn failpoint_of_input(input: &Input) -> Option<&'static str> {
         Input::CleanedUp => Some("cleaned-up"),
         Input::Refused
         | Input::FoundCancelled
+        | Input::PolicyRefused(_)
         | Input::SubmitFailed(_)
         | Input::LaunchUnclear(_)
         | Input::Located(_)

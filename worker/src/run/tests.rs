@@ -1,6 +1,7 @@
 //! The actor with a fake control plane, the scripted plugin and a paused clock.
 
 mod fake;
+mod policy;
 
 use std::time::Duration;
 

@@ -41,11 +41,22 @@ pub fn lifecycle_event(what: &str, resource: Resource, pool: Option<&WorkPool>, 
     event(&format!("prefect.worker.{what}"), resource, related, follows)
 }
 
-/// `prefect.flow-run.pull-step.executed`, as the flow's own process emits it for the steps that it runs.
-pub(super) fn pull_step_event(run: RunId, deployment: &Deployment, step: &StepRecord) -> Event {
+/// How a pull step ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StepEnd {
+    Executed,
+    Failed,
+}
+
+/// `prefect.flow-run.pull-step.executed` or `.failed`, as the flow's own process emits it for the steps that it runs.
+pub(super) fn pull_step_event(run: RunId, deployment: &Deployment, step: &StepRecord, end: StepEnd) -> Event {
+    let name = match end {
+        StepEnd::Executed => "prefect.flow-run.pull-step.executed",
+        StepEnd::Failed => "prefect.flow-run.pull-step.failed",
+    };
     let resource = BTreeMap::from([("prefect.resource.id".to_owned(), format!("prefect.flow-run.{run}"))]);
     let related = vec![related("deployment", deployment.id, &deployment.name)];
-    let mut event = event("prefect.flow-run.pull-step.executed", resource, related, None);
+    let mut event = event(name, resource, related, None);
     // The record is plain data, so it always has a JSON form.
     if let Ok(Value::Object(payload)) = serde_json::to_value(step) {
         event.payload = payload;
@@ -63,18 +74,25 @@ fn related(role: &str, id: impl std::fmt::Display, name: &str) -> Resource {
 
 fn event(name: &str, resource: Resource, related: Vec<Resource>, follows: Option<&Event>) -> Event {
     let occurred = Timestamp::now();
-    let follows = follows.filter(|earlier| {
-        let apart = occurred.duration_since(earlier.occurred);
-        apart < SignedDuration::from_mins(FOLLOWS_WITHIN_MINUTES)
-    });
-    Event {
-        occurred,
-        event: name.to_owned(),
-        resource,
-        related,
-        payload: Map::new(),
-        id: Uuid::now_v7(),
-        follows: follows.map(|earlier| earlier.id),
+    let follows = follows.and_then(|earlier| linked(occurred, earlier.occurred, earlier.id));
+    Event { occurred, event: name.to_owned(), resource, related, payload: Map::new(), id: Uuid::now_v7(), follows }
+}
+
+/// The id of the earlier event, if the later one may name it.
+fn linked(occurred: Timestamp, earlier: Timestamp, id: Uuid) -> Option<Uuid> {
+    (occurred.duration_since(earlier) < SignedDuration::from_mins(FOLLOWS_WITHIN_MINUTES)).then_some(id)
+}
+
+/// What is remembered of a `prefect.worker.submitted-flow-run`. The rest of it is in the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Submitted {
+    id: Uuid,
+    occurred: Timestamp,
+}
+
+impl Submitted {
+    pub(super) const fn of(event: &Event) -> Self {
+        Self { id: event.id, occurred: event.occurred }
     }
 }
 
@@ -112,8 +130,13 @@ impl RunSubject {
 
     /// `prefect.worker.submitted-flow-run`.
     pub(super) fn submitted(&self, key: LaunchKey) -> Event {
+        self.submitted_before(Submitted { id: key.derived("submitted"), occurred: Timestamp::now() })
+    }
+
+    /// The same that was emitted before.
+    pub(super) fn submitted_before(&self, Submitted { id, occurred }: Submitted) -> Event {
         let event = event("prefect.worker.submitted-flow-run", self.resource.clone(), self.related.clone(), None);
-        Event { id: key.derived("submitted"), ..event }
+        Event { id, occurred, ..event }
     }
 
     /// `prefect.worker.executed-flow-run`: the flow run's entry says which infrastructure ended, and how.
@@ -124,7 +147,7 @@ impl RunSubject {
         key: LaunchKey,
         infrastructure: &str,
         status_code: i32,
-        submitted: Option<&Event>,
+        submitted: Option<Submitted>,
     ) -> Event {
         let mut related = self.related.clone();
         let run =
@@ -133,15 +156,19 @@ impl RunSubject {
             run.insert("prefect.infrastructure.identifier".to_owned(), infrastructure.to_owned());
             run.insert("prefect.infrastructure.status-code".to_owned(), status_code.to_string());
         }
-        let event = event("prefect.worker.executed-flow-run", self.resource.clone(), related, submitted);
-        Event { id: key.derived("executed"), ..event }
+        let event = event("prefect.worker.executed-flow-run", self.resource.clone(), related, None);
+        let follows = submitted.and_then(|submitted| linked(event.occurred, submitted.occurred, submitted.id));
+        Event { id: key.derived("executed"), follows, ..event }
     }
 
     /// What a plugin tells of the infrastructure: the worker that watches it is the last of what it relates to.
     pub(super) fn occurred(&self, occurrence: Occurrence) -> Event {
         let mut worker = self.resource.clone();
         worker.insert("prefect.resource.role".to_owned(), "worker".to_owned());
-        let related = self.related.iter().cloned().chain([worker]).collect();
+        let related = match occurrence.related {
+            ref said if said.is_empty() => self.related.iter().cloned().chain([worker]).collect(),
+            said => said,
+        };
         Event {
             occurred: occurrence.occurred,
             event: occurrence.event,

@@ -40,6 +40,12 @@ impl Client {
         self.exchange(call, json).await
     }
 
+    /// The deployment of a flow by their names. [`CallKind::Read`]. `GET /deployments/name/{flow_name}/{deployment_name}`.
+    pub async fn deployment_by_name(&self, flow: &str, name: &str) -> Result<Deployment, ApiError> {
+        let call = self.call(CallKind::Read, Method::GET, "read a deployment", &["deployments", "name", flow, name]);
+        self.exchange(call, json).await
+    }
+
     /// The flow runs that pass a filter. One that cannot be decoded is left out with one warning. [`CallKind::Read`].
     /// `POST /flow_runs/filter`.
     pub async fn flow_runs(&self, request: &FlowRunsFilterRequest) -> Result<Vec<FlowRun>, ApiError> {

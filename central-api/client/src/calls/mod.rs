@@ -7,6 +7,7 @@ mod set_state;
 mod telemetry;
 mod work_pools;
 
+pub use server::Greeting;
 pub use set_state::Verdict;
 
 use serde::de::{DeserializeOwned, IgnoredAny};

@@ -2,21 +2,47 @@
 
 use central_api_wire::flow_run::{AnyOf, ScheduledRun, ScheduledRunsRequest};
 use central_api_wire::work_pool::{
-    Heartbeat, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkQueue, WorkQueueFilter, WorkQueuesFilterRequest,
+    Heartbeat, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsFilterRequest, WorkQueue, WorkQueueFilter,
+    WorkQueuesFilterRequest,
 };
 use http::Method;
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use worker_core::ids::WorkerId;
 
 use super::{json, nothing};
 use crate::undecodable::readable_rows;
 use crate::{ApiError, CallKind, Client};
 
+/// The most that a server lists at once.
+const POOLS_AT_ONCE: u32 = 200;
+
 impl Client {
     /// A work pool. [`CallKind::Poll`]. `GET /work_pools/{name}`.
     pub async fn work_pool(&self, name: &str) -> Result<WorkPool, ApiError> {
         let call = self.call(CallKind::Poll, Method::GET, "read a work pool", &["work_pools", name]);
         self.exchange(call, json).await
+    }
+
+    /// All work pools. A pool that cannot be decoded is left out with one warning. [`CallKind::Poll`].
+    /// `POST /work_pools/filter`, which answers with 200 at most.
+    pub async fn work_pools(&self) -> Result<Vec<WorkPool>, ApiError> {
+        let mut pools = Vec::new();
+        let mut offset = 0;
+        loop {
+            let request = WorkPoolsFilterRequest { limit: POOLS_AT_ONCE, offset };
+            let call = self.call(CallKind::Poll, Method::POST, "list work pools", &["work_pools", "filter"]);
+            let name = call.name;
+            let decode = |body: &[u8]| {
+                let rows = serde_json::from_slice::<Vec<IgnoredAny>>(body)?.len();
+                Ok((rows, readable_rows(name, body, &self.shared.complaints)?))
+            };
+            let (rows, readable): (usize, Vec<WorkPool>) = self.exchange(call.json(&request)?, decode).await?;
+            pools.extend(readable);
+            offset += POOLS_AT_ONCE;
+            if u32::try_from(rows).is_ok_and(|rows| rows < POOLS_AT_ONCE) {
+                return Ok(pools);
+            }
+        }
     }
 
     /// Creates a work pool. [`CallKind::Poll`]. `POST /work_pools/`: 409 if it exists, 403 for the reserved names that

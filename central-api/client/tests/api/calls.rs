@@ -40,6 +40,18 @@ async fn pools_are_read_created_and_changed() {
 }
 
 #[tokio::test]
+async fn all_pools_are_listed_page_by_page() {
+    let mut page = vec![pool(); 199];
+    page.push(json!({ "name": "of an unknown shape" }));
+    let server = Server::replying([Reply::json(200, &json!(page)), Reply::json(200, &json!([pool()]))]).await;
+    let pools = server.client().work_pools().await.unwrap();
+    assert_eq!(pools.len(), 200, "the odd one is left out and ends no page");
+    let requests = server.requests();
+    assert_eq!(requests[0].path, "/work_pools/filter");
+    assert_eq!(requests[1].json(), json!({ "limit": 200, "offset": 200 }));
+}
+
+#[tokio::test]
 async fn queues_are_listed_by_name_or_all() {
     let queues = json!([{ "id": POOL, "name": "default", "priority": 1 }]);
     let server = Server::replying([Reply::json(200, &queues), Reply::json(200, &queues)]).await;
@@ -120,7 +132,7 @@ async fn several_runs_are_read_at_once_with_their_states() {
     let server = Server::replying([Reply::json(200, &json!([known]))]).await;
     let ids = vec![RUN.parse().unwrap(), RunId(Uuid::from_u128(9))];
     let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), state: None });
-    let request = FlowRunsFilterRequest { flow_runs, offset: 0, limit: Some(200) };
+    let request = FlowRunsFilterRequest { flow_runs, limit: Some(200), ..FlowRunsFilterRequest::default() };
     let runs = server.client().flow_runs(&request).await.unwrap();
     assert_eq!(runs.len(), 1, "a deleted run is not in the answer");
     assert_eq!(runs[0].state_type, Some(StateType::Pending));
@@ -140,7 +152,7 @@ async fn an_old_server_that_knows_no_labels_is_asked_once() {
 
 #[tokio::test]
 async fn blocks_come_with_their_secrets_and_a_missing_variable_is_none() {
-    let block = json!({ "id": RUN, "name": "b", "data": { "value": "secret" } });
+    let block = json!({ "id": RUN, "name": "b", "data": { "value": "secret" }, "block_type": { "slug": "secret", "name": "S" } });
     let missing = Reply::json(404, &json!({ "detail": "Variable not found" }));
     let server = Server::replying([
         Reply::json(200, &block),
@@ -151,7 +163,8 @@ async fn blocks_come_with_their_secrets_and_a_missing_variable_is_none() {
     ])
     .await;
     let client = server.client();
-    assert_eq!(client.block_by_id(RUN.parse().unwrap()).await.unwrap().data["value"], "secret");
+    let found = client.block_by_id(RUN.parse().unwrap()).await.unwrap();
+    assert_eq!((&found.data["value"], found.block_type.unwrap().slug.as_str()), (&json!("secret"), "secret"));
     client.block_by_name("secret", "my-key").await.unwrap();
     assert_eq!(client.variable("v").await.unwrap().unwrap().value, json!([1]));
     assert!(client.variable("w").await.unwrap().is_none());

@@ -162,6 +162,7 @@ pub(crate) fn settings(api_url: Url) -> ClientSettings {
         http2: false,
         retry: RetrySettings::default(),
         log: LogSettings { batch_interval: Duration::from_millis(5), ..LogSettings::default() },
+        traffic: None,
     }
 }
 

@@ -117,6 +117,22 @@ async fn a_certificate_is_trusted_by_the_configured_authority_only() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_not_there() {
+    let site = site(false).await;
+    let client = |tls| site.client(tls).unwrap();
+    let error = client(TlsSettings::default()).greet().await.unwrap_err();
+    assert!(error.tls_problem().unwrap().contains("certificate"), "{error:?}");
+    let trusting = TlsSettings { ca_file: Some(site.file("ca.pem")), ..TlsSettings::default() };
+    let greeting = client(trusting).greet().await.unwrap();
+    assert_eq!(greeting.version.unwrap(), "3.8.4");
+    let off = greeting.date.unwrap().duration_since(jiff::Timestamp::now()).abs();
+    assert!(off < jiff::SignedDuration::from_mins(1), "{off}");
+    let nobody = ClientSettings { api_url: "https://127.0.0.1:1/api".parse().unwrap(), ..settings(site.url.clone()) };
+    let error = Client::new(nobody).unwrap().greet().await.unwrap_err();
+    assert_eq!(error.tls_problem(), None, "{error:?}");
+}
+
+#[tokio::test]
 async fn any_certificate_is_accepted_when_verification_is_skipped() {
     let site = site(false).await;
     let tls = TlsSettings { insecure_skip_verify: true, ..TlsSettings::default() };

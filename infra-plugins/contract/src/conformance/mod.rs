@@ -169,7 +169,8 @@ impl Launched {
                 | InfraEvent::Output { .. }
                 | InfraEvent::LogLine { .. }
                 | InfraEvent::Occurred(_)
-                | InfraEvent::Warning(_) => {}
+                | InfraEvent::Waiting(_)
+                | InfraEvent::Diagnosis { .. } => {}
             }
         }
         launched
@@ -190,7 +191,8 @@ impl Launched {
                 | InfraEvent::Output { .. }
                 | InfraEvent::LogLine { .. }
                 | InfraEvent::Occurred(_)
-                | InfraEvent::Warning(_) => {}
+                | InfraEvent::Waiting(_)
+                | InfraEvent::Diagnosis { .. } => {}
                 InfraEvent::Exited(report) => {
                     assert!(events.next().await.is_none(), "the stream went on after the end");
                     return (output, report);

@@ -44,6 +44,7 @@ impl Log {
     }
 }
 
+#[async_trait::async_trait]
 impl LaunchLog for Log {
     fn info(&self, text: String) {
         self.0.lock().unwrap().push(text);
@@ -51,6 +52,10 @@ impl LaunchLog for Log {
 
     fn warn(&self, text: String) {
         self.0.lock().unwrap().push(format!("warning: {text}"));
+    }
+
+    async fn waiting(&self, why: &str) {
+        self.warn(why.to_owned());
     }
 }
 
@@ -170,7 +175,7 @@ impl Seen {
                     InfraEvent::LogLine { text, .. } => seen.log_lines.push(text),
                     InfraEvent::Occurred(occurrence) => seen.occurrences.push(occurrence),
                     InfraEvent::Exited(report) => seen.end = Some(report),
-                    InfraEvent::Started | InfraEvent::Warning(_) => {}
+                    InfraEvent::Started | InfraEvent::Waiting(_) | InfraEvent::Diagnosis { .. } => {}
                 }
                 if enough(&seen) {
                     break;
@@ -195,12 +200,14 @@ pub(crate) fn script_run(script: &str) -> RunSpec {
         name,
         command: Some(shell_words::join(["sh", "-c", script])),
         env: BTreeMap::new(),
+        env_from: Vec::new(),
         configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields: fields(serde_json::json!({"image": BUSYBOX, "network_mode": "none"})),
         block_texts: BTreeSet::new(),
         code: None,
+        entrypoint: None,
         report_state: ReportState::Engine,
     }
 }

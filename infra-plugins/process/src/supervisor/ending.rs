@@ -80,7 +80,7 @@ impl Service {
             _ => None,
         };
         let stderr = exit_detail::of(exit, &stderr::end_of(&self.folder), interpreter, &self.spec.environment);
-        let detail: Vec<String> = evidence.into_iter().chain(stderr).collect();
+        let detail: Vec<String> = self.time.evidence().into_iter().chain(evidence).chain(stderr).collect();
         ExitReport {
             exit,
             concluded: self.engine.as_ref().and_then(|engine| engine.concluded().cloned()),

@@ -4,13 +4,14 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use infra_contract::LogStream;
 use worker_core::exit::Exit;
 
+use super::confined;
 use super::ending::Phase;
 use super::service::Service;
 use super::start::open_output;
@@ -91,9 +92,9 @@ impl Service {
         let path = self.spec.environment.get("PATH").map(String::as_str);
         let directory: &Utf8Path = &self.spec.working_dir;
         let python = executable::resolve(python, directory, path).map_err(io::Error::other)?;
-        let child = Command::new(python)
-            .args(arguments)
-            .args(["-c", PROGRAM, &hooks.to_string()])
+        let of_hooks = ["-c".to_owned(), PROGRAM.to_owned(), hooks.to_string()];
+        let arguments = [arguments, &of_hooks].concat();
+        let child = confined::command(&self.spec, &self.limits, python.as_str(), &arguments)?
             .env_clear()
             .envs(&self.spec.environment)
             .current_dir(directory)
@@ -118,9 +119,12 @@ impl Service {
             Exit::Code(code) => {
                 HooksAnswer::Failed(format!("they ended with exit code {code}; the run's log says why"))
             }
-            Exit::Signal(_) | Exit::OutOfMemory | Exit::Evicted | Exit::NodeLost | Exit::Vanished => {
-                HooksAnswer::Failed("their process was killed".to_owned())
-            }
+            Exit::Signal(_)
+            | Exit::OutOfMemory
+            | Exit::Evicted
+            | Exit::NodeLost
+            | Exit::NeverStarted
+            | Exit::Vanished => HooksAnswer::Failed("their process was killed".to_owned()),
         });
         self.sweep.begin(now);
     }

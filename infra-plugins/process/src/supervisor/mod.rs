@@ -8,6 +8,7 @@
 //! One thread, no async runtime, nothing that blocks but the wait for the next thing to do.
 
 mod clients;
+mod confined;
 mod ending;
 mod hooks;
 mod orphans;
@@ -18,17 +19,22 @@ mod start;
 mod stderr;
 mod sweep;
 mod termination;
+mod time_limit;
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, since_boot};
 
+use crate::confinement::enter;
 use crate::open_files;
 use service::Service;
 
 /// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
 pub fn supervise() -> ExitCode {
+    if let Some(code) = enter::when_asked() {
+        return code;
+    }
     match begin() {
         Ok(service) => {
             service.run();

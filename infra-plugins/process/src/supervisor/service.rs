@@ -16,7 +16,9 @@ use super::orphans;
 use super::output_limit::OutputLimit;
 use super::spec::{LaunchSpec, Started};
 use super::sweep::Sweep;
+use super::time_limit::TimeLimit;
 use crate::cgroup::Cgroup;
+use crate::confinement::Limits;
 use crate::control::{ACKNOWLEDGEMENT_LIMIT, EnginePort};
 use crate::folder::RunFolder;
 use crate::oom::OomWitness;
@@ -39,6 +41,7 @@ pub(super) struct Parts {
     pub(super) control: UnixListener,
     pub(super) engine: Option<EnginePort>,
     pub(super) cgroup: Option<Cgroup>,
+    pub(super) limits: Limits,
     pub(super) oom: OomWitness,
     pub(super) signals: UnixStream,
 }
@@ -50,6 +53,9 @@ pub(super) struct Service {
     /// Gone once the end is written.
     pub(super) engine: Option<EnginePort>,
     pub(super) oom: OomWitness,
+    /// What is in force for the run and its hooks.
+    pub(super) limits: Limits,
+    pub(super) time: TimeLimit,
     pub(super) sweep: Sweep,
     pub(super) phase: Phase,
     /// Whether a kill was ordered: what then ends by SIGKILL is no riddle.
@@ -67,12 +73,14 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { spec, folder, supervisor, process, control, engine, cgroup, oom, signals } = parts;
+        let Parts { spec, folder, supervisor, process, control, engine, cgroup, limits, oom, signals } = parts;
         Self {
             sweep: Sweep::over(Tree::below_this_process(process, spec.key)),
             limit: OutputLimit::of(&folder),
             clients: Clients::of(control),
             phase: Phase::Running,
+            time: TimeLimit::of(&spec.confinement),
+            limits,
             was_killed: false,
             hooks: None,
             terminated: false,
@@ -105,6 +113,7 @@ impl Service {
             self.clients.advance(now);
             self.carry_out_orders(now);
             self.sweep.advance(self.cgroup.as_ref(), now);
+            self.watch_the_time(now);
             self.advance_ending(now);
             self.limit_hooks(now);
             self.limit.advance(now);
@@ -117,6 +126,7 @@ impl Service {
             // The worker tries once more, and says so if it cannot.
             drop(cgroup.remove());
         }
+        self.limits.remove();
     }
 
     fn note_end(&mut self, pid: i32, exit: Exit, now: Instant) {
@@ -177,7 +187,7 @@ impl Service {
     }
 
     /// Once only: a second signal would interrupt the engine's cancellation hooks.
-    fn terminate(&mut self) {
+    pub(super) fn terminate(&mut self) {
         let is_first = !std::mem::replace(&mut self.terminated, true);
         if is_first
             && matches!(self.phase, Phase::Running)
@@ -202,6 +212,7 @@ impl Service {
         let deadlines = [
             self.sweep.deadline(),
             self.ending_deadline(now),
+            self.time_deadline(),
             self.engine.as_ref().and_then(EnginePort::deadline),
             self.hooks.as_ref().and_then(RunningHooks::deadline),
             self.clients.deadline(),

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use worker_core::ids::LaunchKey;
 use worker_core::spec::ReportState;
 
+use crate::confinement::Confinement;
+use crate::confinement::room::Room;
 use crate::procfs::Identity;
 
 /// Of which release this program is. Both sides of a launch must be of one.
@@ -39,6 +41,12 @@ pub(crate) struct LaunchSpec {
     #[serde(default)]
     pub(crate) report_state: ReportState,
     pub(crate) streams_output: bool,
+    /// How the run is kept apart.
+    #[serde(default)]
+    pub(crate) confinement: Confinement,
+    /// What it sees of the file system, if not all.
+    #[serde(default)]
+    pub(crate) room: Option<Room>,
     /// The words that start the Python of the default command; none for another command.
     pub(crate) python: Vec<String>,
 }
@@ -53,6 +61,8 @@ pub(crate) enum Answer {
     AlreadyClaimed,
     /// The command cannot be executed, for this reason of the system.
     NotExecutable { errno: Option<i32> },
+    /// The run cannot be kept apart as it should be.
+    NotConfined { reason: String },
     /// Nothing was started: it was too late, or the folder cannot be used.
     Refused { reason: String },
 }

@@ -8,17 +8,21 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use camino::Utf8Path;
 use infra_contract::LogStream;
 use rustix::process::getpid;
 
+use super::confined;
 use super::service::{Parts, Service};
 use super::spec::{Answer, CLAIM_LIMIT, LaunchSpec, since_boot};
 use crate::cgroup::{self, Cgroup};
 use crate::claim::{Claim, Supervised};
+use crate::confinement::Limits;
 use crate::control::EnginePort;
 use crate::environment::{CONTROL_PORT, CONTROL_TOKEN};
 use crate::folder::RunFolder;
 use crate::oom::OomWitness;
+use crate::oom_score;
 use crate::procfs::{self, Identity};
 
 /// Claims the run, starts its command, and writes down which process that is. Where that fails, nobody has claimed it.
@@ -26,10 +30,19 @@ pub(super) fn start(spec: LaunchSpec, signals: UnixStream) -> Result<Service, An
     let folder = RunFolder::at(spec.folder.clone());
     let supervisor = Identity::of(getpid().as_raw_nonzero().get());
     let cgroup = claim(&spec, &folder, supervisor)?.and_then(|path| Cgroup::make(&path));
-    match begin(&spec, &folder, cgroup.as_ref()) {
-        Ok(Begun { process, control, engine, oom, is_enclosed }) => {
+    let limits = Limits::make(&spec.confinement, &spec.key, cgroup.as_ref());
+    let limits = limits.map_err(|error| Answer::NotConfined { reason: format!("a limit cannot be set: {error}") });
+    let begun = limits.and_then(|limits| match begin(&spec, &folder, cgroup.as_ref(), &limits) {
+        Ok(begun) => Ok((begun, limits)),
+        Err(answer) => {
+            limits.remove();
+            Err(answer)
+        }
+    });
+    match begun {
+        Ok((Begun { process, control, engine, oom, is_enclosed }, limits)) => {
             let cgroup = cgroup.filter(|_| is_enclosed);
-            Ok(Service::new(Parts { spec, folder, supervisor, process, control, engine, cgroup, oom, signals }))
+            Ok(Service::new(Parts { spec, folder, supervisor, process, control, engine, cgroup, limits, oom, signals }))
         }
         Err(answer) => {
             // Nothing runs. What cannot be taken back is found by a later worker as a run that has vanished.
@@ -50,7 +63,7 @@ struct Begun {
 }
 
 /// Starts the command of a run that is claimed.
-fn begin(spec: &LaunchSpec, folder: &RunFolder, cgroup: Option<&Cgroup>) -> Result<Begun, Answer> {
+fn begin(spec: &LaunchSpec, folder: &RunFolder, cgroup: Option<&Cgroup>, limits: &Limits) -> Result<Begun, Answer> {
     let unusable =
         |error: io::Error| Answer::Refused { reason: format!("the folder of the run cannot be used: {error}") };
     let control = bind_control(folder).map_err(unusable)?;
@@ -62,11 +75,13 @@ fn begin(spec: &LaunchSpec, folder: &RunFolder, cgroup: Option<&Cgroup>) -> Resu
     let stderr = Stdio::from(open_output(folder, LogStream::Stderr).map_err(unusable)?);
     // Without a port the run is stopped by signals alone.
     let engine = EnginePort::bind().ok();
-    let mut command = command(spec, engine.as_ref(), stdout, stderr);
-    let oom = OomWitness::before(cgroup.map(Cgroup::path));
+    confined::make_room(spec).map_err(|error| Answer::NotConfined { reason: error.to_string() })?;
+    let mut command = command(spec, limits, engine.as_ref(), stdout, stderr).map_err(unusable)?;
+    let oom = OomWitness::before(cgroup.map(Cgroup::path), limits.memory());
+    let mut spawn = || oom_score::without_protection(Utf8Path::new(oom_score::OWN), || command.spawn());
     let (spawned, is_enclosed) = match cgroup {
-        Some(cgroup) => cgroup.around(|| command.spawn()),
-        None => (command.spawn(), false),
+        Some(cgroup) => cgroup.around(spawn),
+        None => (spawn(), false),
     };
     // Not waited for by this value: all children are waited for together, orphans too.
     let child = spawned.map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?;
@@ -115,10 +130,15 @@ pub(super) fn open_output(folder: &RunFolder, stream: LogStream) -> io::Result<F
 }
 
 /// The command, without a shell, in a process group of its own.
-fn command(spec: &LaunchSpec, engine: Option<&EnginePort>, stdout: Stdio, stderr: Stdio) -> Command {
-    let mut command = Command::new(&spec.program);
+fn command(
+    spec: &LaunchSpec,
+    limits: &Limits,
+    engine: Option<&EnginePort>,
+    stdout: Stdio,
+    stderr: Stdio,
+) -> io::Result<Command> {
+    let mut command = confined::command(spec, limits, spec.program.as_str(), &spec.arguments)?;
     command
-        .args(&spec.arguments)
         .env_clear()
         .envs(&spec.environment)
         .current_dir(&spec.working_dir)
@@ -129,5 +149,5 @@ fn command(spec: &LaunchSpec, engine: Option<&EnginePort>, stdout: Stdio, stderr
     if let Some((port, token)) = engine.and_then(EnginePort::invitation) {
         command.env(CONTROL_PORT, port.to_string()).env(CONTROL_TOKEN, token);
     }
-    command
+    Ok(command)
 }

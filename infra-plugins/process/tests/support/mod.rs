@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
 use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner, Unheard};
-use infra_process::{ProcessPlugin, ProcessSettings, SupervisorProgram};
+use infra_process::{Confinement, Inheritance, ProcessPlugin, ProcessSettings, SupervisorProgram};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -58,8 +58,30 @@ impl Bench {
         let runs_directory = Utf8PathBuf::from_path_buf(directory.0.path().join("runs")).unwrap();
         let supervisor = SupervisorProgram::new(env!("CARGO_BIN_EXE_process-supervisor"));
         let owner = Owner::new("tests");
-        let settings = ProcessSettings { python: None, worker_environment, runs_directory, owner, supervisor };
+        let settings = ProcessSettings {
+            python: None,
+            worker_environment,
+            inheritance: Inheritance::Everything,
+            confinement: Confinement::default(),
+            runs_directory,
+            owner,
+            supervisor,
+        };
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, directory }
+    }
+
+    /// The same, where runs get this of it.
+    pub(crate) fn with_inheritance(variables: &[(&str, &str)], inheritance: Inheritance) -> Self {
+        let bench = Self::with_environment(variables);
+        let settings = ProcessSettings { inheritance, ..bench.settings };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
+    }
+
+    /// A worker that keeps its runs apart.
+    pub(crate) fn with_confinement(confinement: Confinement) -> Self {
+        let bench = Self::new();
+        let settings = ProcessSettings { confinement, ..bench.settings };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
     }
 
     /// A worker that is told which interpreter to use.
@@ -165,7 +187,8 @@ impl Watched {
             | InfraEvent::Output { .. }
             | InfraEvent::LogLine { .. }
             | InfraEvent::Occurred(_)
-            | InfraEvent::Warning(_) => {}
+            | InfraEvent::Waiting(_)
+            | InfraEvent::Diagnosis { .. } => {}
         }
         None
     }
@@ -179,12 +202,14 @@ pub(crate) fn engine_run() -> RunSpec {
         name: "pretty-heron".to_owned(),
         command: None,
         env: BTreeMap::new(),
+        env_from: Vec::new(),
         configured_env: BTreeSet::new(),
         worker_settings: BTreeMap::new(),
         labels: BTreeMap::new(),
         fields: Map::new(),
         block_texts: BTreeSet::new(),
         code: None,
+        entrypoint: None,
         report_state: ReportState::Engine,
     }
 }

@@ -13,6 +13,7 @@ use worker_core::machine::{Input, KillIntent, StopReason};
 use super::judgement::{self, Conclusion, Reason, Task};
 use super::wording::Target;
 use crate::live_runs::{LiveRuns, Sighting};
+use crate::metrics::Metrics;
 use crate::run::ErrorChain;
 use crate::timeline::Timelines;
 
@@ -31,6 +32,8 @@ pub struct TeardownDesk {
     pub plugin: Arc<dyn InfraPlugin>,
     /// What happened to runs.
     pub timelines: Timelines,
+    /// Where what came of messages is counted.
+    pub metrics: Metrics,
 }
 
 impl TeardownDesk {

@@ -104,6 +104,7 @@ mod tests {
             key: LaunchKey { run: RunId(Uuid::nil()), claim: TransitionId(Uuid::nil()) },
             name: "r".to_owned(),
             pool: "p".to_owned(),
+            kind: worker_core::handle::PluginKind::new("process"),
             stage: Stage::Running,
             since: Timestamp::UNIX_EPOCH,
             infrastructure: infrastructure.map(|id| InfraId(id.to_owned())),
@@ -112,7 +113,9 @@ mod tests {
                 cancels_running: CancelsRunning::Worker,
                 handles_cleanup_messages: true,
                 outlives_worker: false,
+                puts_runs_back: false,
             },
+            slots_held: crate::slots_held::SlotsHeld::UntilEnd,
             report_state: ReportState::Engine,
             is_supervised: None,
         }

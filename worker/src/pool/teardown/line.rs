@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::judgement::Conclusion;
 use super::wording::{OperationResult, Saying};
+use crate::metrics::Metrics;
 
 /// Frames that wait for the connection, which sends each at once.
 const OUTGOING: usize = 16;
@@ -27,12 +28,13 @@ const AHEAD: Duration = Duration::from_secs(5);
 pub(super) struct Line {
     outgoing: mpsc::Sender<Frame>,
     waiting: Arc<Mutex<HashMap<Uuid, oneshot::Sender<OperationResult>>>>,
+    metrics: Metrics,
 }
 
 impl Line {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Frame>) {
+    pub(super) fn new(metrics: Metrics) -> (Self, mpsc::Receiver<Frame>) {
         let (outgoing, frames) = mpsc::channel(OUTGOING);
-        (Self { outgoing, waiting: Arc::default() }, frames)
+        (Self { outgoing, waiting: Arc::default(), metrics }, frames)
     }
 
     /// Keeps a message while the work on it goes on, and gives it back when that is done. When it cannot be kept, the work is
@@ -48,6 +50,7 @@ impl Line {
 
     /// Gives a message back.
     pub(super) async fn conclude(&self, message: &CleanupMessage, conclusion: Conclusion) {
+        self.metrics.cleanup_concluded(conclusion == Conclusion::Ack);
         let (kind, reason) = match conclusion {
             Conclusion::Ack => ("cleanup.ack.v1", None),
             Conclusion::Release(reason) => ("cleanup.release.v1", Some(reason.as_str())),
@@ -150,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn c033_a_loan_is_renewed_while_the_work_goes_on_and_a_lost_one_ends_it_without_a_word() {
-        let (line, mut frames) = Line::new();
+        let (line, mut frames) = Line::new(Metrics::default());
         let begun = Instant::now();
         let message = message(30);
         let server = async {
@@ -168,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_answered_is_said_three_times() {
-        let (line, mut frames) = Line::new();
+        let (line, mut frames) = Line::new(Metrics::default());
         let message = message(30);
         let release = Conclusion::Release(Reason::HandlerFailed);
         let server = async {

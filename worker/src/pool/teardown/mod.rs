@@ -43,7 +43,7 @@ struct Handled {
 
 impl<'d> Teardowns<'d> {
     pub(super) fn new(desk: &'d TeardownDesk) -> Self {
-        let (line, outgoing) = Line::new();
+        let (line, outgoing) = Line::new(desk.metrics.clone());
         let (handlers, known) = (FuturesUnordered::new(), HashSet::new());
         Self { desk, line, outgoing, handlers, known, busy: 0 }
     }

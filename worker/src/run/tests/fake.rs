@@ -25,11 +25,15 @@ use uuid::Uuid;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, LaunchKey, RunId, TransitionId};
 use worker_core::machine::{Input, Outcome, Phase, Run};
+use worker_core::policy::{Policy, Rule};
+use worker_core::rerun::{RerunCause, RerunPolicy};
 
+use crate::audit::AuditLog;
 use crate::console::OutputSink;
 use crate::control_plane::ControlPlane;
 use crate::journal::{Journal, JournalError, Record};
-use crate::live_runs::Glance;
+use crate::live_runs::{Glance, Message};
+use crate::policy::PolicyInForce;
 use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
 
@@ -226,7 +230,10 @@ pub(super) struct Stage {
     journal: Arc<MemoryJournal>,
     plugin: Arc<dyn InfraPlugin>,
     job_variables: Value,
-    inbox: Mutex<Option<mpsc::Sender<Input>>>,
+    policy: PolicyInForce,
+    audit: AuditLog,
+    rerun: Arc<RerunPolicy>,
+    inbox: Mutex<Option<mpsc::Sender<Message>>>,
 }
 
 pub(super) struct Playing(JoinHandle<Ended>);
@@ -244,8 +251,27 @@ impl Stage {
             journal: Arc::default(),
             plugin: Arc::new(ScriptedPlugin::new(Backend::default())),
             job_variables,
+            policy: PolicyInForce::default(),
+            audit: AuditLog::default(),
+            rerun: Arc::default(),
             inbox: Mutex::default(),
         }
+    }
+
+    /// The same, where the pool executes a run once more that could not be submitted.
+    pub(super) fn with_reruns(self) -> Self {
+        let rerun = RerunPolicy { on: [RerunCause::SubmitFailed].into(), most: 3 };
+        Self { rerun: Arc::new(rerun), ..self }
+    }
+
+    /// The same with an audit log.
+    pub(super) fn with_audit(self, audit: AuditLog) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// The same with rules.
+    pub(super) fn with_rules(self, rules: Vec<Rule>) -> Self {
+        Self { policy: PolicyInForce::of(Policy { rules }), ..self }
     }
 
     pub(super) async fn play(&self, bound: Duration) -> Ended {
@@ -260,7 +286,7 @@ impl Stage {
 
     pub(super) async fn tell(&self, input: Input) {
         let inbox = self.inbox.lock().unwrap().clone().expect("the run was started");
-        inbox.send(input).await.expect("the actor lives");
+        inbox.send(Box::new(input)).await.expect("the actor lives");
     }
 
     pub(super) fn records(&self) -> Vec<Record> {
@@ -319,9 +345,14 @@ impl Stage {
                 kill_grace: Duration::from_secs(30),
                 shutdown_grace: Duration::from_secs(10),
                 code_directory: Utf8PathBuf::from("/nonexistent"),
+                pulling: code_storage::PullOptions::default(),
             }),
             timelines: Timelines::default(),
-            rerun: Arc::default(),
+            audit: self.audit.clone(),
+            policy: self.policy.clone(),
+            metrics: crate::metrics::Metrics::default(),
+            secrets: crate::redaction::KnownSecrets::default(),
+            rerun: Arc::clone(&self.rerun),
         }
     }
 }
@@ -341,7 +372,8 @@ fn glance() -> Glance {
             cancels_running: CancelsRunning::Worker,
             handles_cleanup_messages: true,
             outlives_worker: false,
+            puts_runs_back: false,
         };
-        Glance::new(key(), "r", "p", capabilities, false)
+        Glance::new(key(), "r", "p", PluginKind::new("process"), capabilities, false)
     }
 }

@@ -59,13 +59,18 @@ fn bare_run_json(run: &Run, now: Timestamp) -> Value {
         "total_run_time": run.total_run_time.as_secs_f64(),
         "estimated_run_time": estimated_run_time(run, now).as_secs_f64(),
         "estimated_start_time_delta": start_delay(run, now).as_secs_f64(),
-        "auto_scheduled": false,
+        "auto_scheduled": is_auto_scheduled(run),
         "infrastructure_document_id": null,
         "infrastructure_pid": run.infrastructure_pid,
         "created_by": null,
         "state": null,
         "job_variables": run.job_variables,
     })
+}
+
+/// The scheduler of a server makes its runs with such keys, and marks them.
+fn is_auto_scheduled(run: &Run) -> bool {
+    run.idempotency_key.as_deref().is_some_and(|key| key.starts_with("scheduled "))
 }
 
 /// Time spent Running, the present one included.

@@ -1,0 +1,183 @@
+//! The worker's policy, its audit log, and what runs get of the worker.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use worker_tests::harness::{DaemonSpec, DeploymentSpec, SOON, command_variables};
+
+use central_api_wire::state::StateType;
+
+use crate::in_memory::InMemory;
+
+const CANARY: &str = "canary-7d20";
+
+/// Commands of `sh` and nothing else, and no pull step that is a script.
+const RULES: &str = r#"
+[[rule]]
+name = "only-sh"
+help = "Ask #platform."
+commands.allow = ["sh *"]
+
+[[rule]]
+name = "no-scripts"
+pull_steps.deny = ["*run_shell_script"]
+"#;
+
+/// A folder that only the daemon's operator can write to.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn a_policy_refuses_runs_for_good_and_bad_news_of_it_leaves_it_in_force() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let (policy, audit) = (folder.path().join("policy.toml"), folder.path().join("audit.jsonl"));
+    fs_err::write(&policy, RULES).unwrap();
+    let pool = it.lab.pool().await;
+    let daemon = pool.daemon().env("WORKER_POLICY_FILE", &policy).env("WORKER_AUDIT_FILE", &audit);
+    let daemon = daemon.env("WORKER_START_RERUN_ON", "submit_failed").started().await;
+    daemon.stderr.wait_for("only-sh, no-scripts", SOON).await;
+
+    let refused = pool.run(pool.command("touch /tmp/never").await).await;
+    let state = it.lab.reaches(refused, StateType::Crashed).await;
+    let message = state.message.unwrap();
+    assert!(
+        message.contains("by the rule `only-sh`: the command `touch ...`") && message.ends_with("Ask #platform."),
+        "{message}"
+    );
+    let allowed = pool.run(pool.command("sh -c true").await).await;
+    it.lab.reaches(allowed, StateType::Completed).await;
+
+    fs_err::write(&policy, "[[rule]]\nname = \"x\"\ncommand.allow = []\n").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.stderr.wait_for("the rules from before stay in force", SOON).await;
+    let refused = pool.run(pool.command("touch /tmp/never").await).await;
+    it.lab.reaches(refused, StateType::Crashed).await;
+
+    fs_err::write(&policy, RULES.replace("sh *", "*")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.stderr.wait_for("Runs have to satisfy the policy", SOON).await;
+    let answered = it.lab.until("the new rules", async || {
+        let run = pool.run(pool.command("true").await).await;
+        (it.lab.ends(run, SOON).await.state_type == StateType::Completed).then_some(())
+    });
+    answered.await;
+    let text = fs_err::read_to_string(&audit).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refusals = lines.iter().filter(|line| line["event"] == "refuse" && line["rule"] == "only-sh").count();
+    assert_eq!(refusals, 2, "{text}");
+    assert!(lines.iter().any(|line| line["event"] == "end" && line["why"] == "completed with 0"), "{text}");
+}
+
+#[tokio::test]
+async fn a_script_among_the_pull_steps_is_refused_before_it_runs() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let (policy, made) = (folder.path().join("policy.toml"), folder.path().join("made"));
+    fs_err::write(&policy, RULES).unwrap();
+    let pool = it.lab.pool().await;
+    let script = format!("touch {}", made.display());
+    let deployment = pool
+        .deployment(DeploymentSpec {
+            pull_steps: Some(json!([{"prefect.deployments.steps.run_shell_script": {"script": script}}])),
+            entrypoint: Some("flow.py:main".to_owned()),
+            ..DeploymentSpec::default()
+        })
+        .await;
+    let daemon = pool.daemon().env("WORKER_POLICY_FILE", &policy).env("WORKER_PROCESS_PYTHON", "/bin/true");
+    let _daemon = daemon.started().await;
+    let run = pool.run(deployment).await;
+    let state = it.lab.reaches(run, StateType::Crashed).await;
+    assert!(state.message.unwrap().contains("by the rule `no-scripts`"));
+    assert!(!made.exists());
+}
+
+#[tokio::test]
+async fn a_daemon_does_not_start_without_the_rules_it_was_given() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let policy = folder.path().join("policy.toml");
+    let pool = it.lab.pool().await;
+    let start = || pool.daemon().env("WORKER_POLICY_FILE", &policy).finish();
+    let missing = start().await;
+    assert!(!missing.status.success() && missing.stderr.contains("policy.toml"), "{}", missing.stderr);
+    fs_err::write(&policy, "[[rule]]\nname = \"x\"\nimage.allow = []\n").unwrap();
+    let misspelt = start().await;
+    assert!(
+        misspelt.stderr.contains("policy.toml:3: unknown key `rule.image`, did you mean `rule.images`?"),
+        "{}",
+        misspelt.stderr
+    );
+    fs_err::write(&policy, RULES).unwrap();
+    fs_err::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let open = start().await;
+    assert!(open.stderr.contains("can be written by its group or by everybody"), "{}", open.stderr);
+}
+
+#[tokio::test]
+async fn whether_a_run_would_be_allowed_can_be_asked_beforehand() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let policy = folder.path().join("policy.toml");
+    fs_err::write(&policy, RULES).unwrap();
+    let pool = it.lab.pool().await;
+    let worker = |args: &[&str]| {
+        DaemonSpec::bare()
+            .args(args)
+            .env("PREFECT_API_URL", it.lab.api.api_url())
+            .env("WORKER_POLICY_FILE", &policy)
+            .finish()
+    };
+    let checked = worker(&["policy", "check"]).await;
+    assert!(
+        checked.status.success() && checked.stdout.contains("only-sh, no-scripts"),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    for (command, code, said) in [("sh -c true", 0, "allowed: "), ("curl x", 1, "by the rule `only-sh`")] {
+        let deployment = pool.command(command).await.to_string();
+        let tested = worker(&["policy", "test", "--deployment", &deployment]).await;
+        assert_eq!(tested.status.code(), Some(code), "{}{}", tested.stdout, tested.stderr);
+        assert!(tested.stdout.contains(said), "{}", tested.stdout);
+        // The same from a file, without an API.
+        let asked = folder.path().join("asked.json");
+        fs_err::write(&asked, worker(&["policy", "test", "--json", "--deployment", &deployment]).await.stdout).unwrap();
+        let again = worker(&["policy", "test", "--file", asked.to_str().unwrap()]).await;
+        assert_eq!(again.status.code(), Some(code), "{}{}", again.stdout, again.stderr);
+    }
+    // The run's own job variables count.
+    let deployment = pool.command("sh -c true").await;
+    let run = it.lab.api.create_run(
+        deployment,
+        worker_tests::harness::RunSpec { job_variables: command_variables("curl x"), ..Default::default() },
+    );
+    let tested = worker(&["policy", "test", "--flow-run", &run.await.to_string()]).await;
+    assert_eq!(tested.status.code(), Some(1), "{}{}", tested.stdout, tested.stderr);
+    let unknown = worker(&["policy", "test", "--deployment", "no/such"]).await;
+    assert_eq!(unknown.status.code(), Some(2), "{}{}", unknown.stdout, unknown.stderr);
+}
+
+#[tokio::test]
+async fn runs_get_their_own_api_key_and_nothing_that_is_the_workers() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let key = folder.path().join("key");
+    fs_err::write(&key, "pnu_of_runs\n").unwrap();
+    let credentials = folder.path().join(CANARY);
+    fs_err::create_dir(&credentials).unwrap();
+    let pool = it.lab.pool().await;
+    let daemon = pool
+        .daemon()
+        .env("PREFECT_API_KEY", format!("pnu_{CANARY}"))
+        .env("WORKER_API_RUN_API_KEY_FILE", &key)
+        .env("DATABASE_URL", CANARY)
+        .env("WORKER_SOMETHING", CANARY)
+        .env("CREDENTIALS_DIRECTORY", &credentials);
+    let daemon = daemon.started().await;
+    let mut variables = command_variables("env");
+    variables.insert("env".to_owned(), json!({"STOLEN": "{{ $WORKER_SOMETHING }}{{ $PREFECT_API_KEY }}"}));
+    let deployment = pool.deployment(DeploymentSpec { job_variables: variables, ..DeploymentSpec::default() }).await;
+    let run = pool.run(deployment).await;
+    it.lab.reaches(run, StateType::Completed).await;
+    daemon.stdout.wait_for("PREFECT_API_KEY=pnu_of_runs", SOON).await;
+    let output = daemon.stdout.lines().join("\n");
+    assert!(!output.contains(CANARY), "{output}");
+    let said = it.lab.logged(run, "do not get these variables of the worker's environment: DATABASE_URL.").await;
+    assert!(!said.message.contains(CANARY));
+}
