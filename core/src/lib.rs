@@ -16,3 +16,4 @@ pub mod rerun;
 pub mod slug;
 pub mod spec;
 pub mod template;
+pub mod texts;

@@ -15,6 +15,7 @@ use worker_core::job_configuration::{
 };
 use worker_core::spec::RunSpec;
 use worker_core::template::Reference;
+use worker_core::texts::collect_texts;
 
 use crate::run::RunSettings;
 
@@ -55,7 +56,10 @@ impl Configuring<'_> {
         while let Some(reference) = draft.pending().first().cloned() {
             let data = fetch(reference.clone()).await?;
             if let (Reference::Block { .. } | Reference::BlockById(_), Some(block)) = (&reference, &data) {
-                collect_texts(block, &mut block_texts);
+                // Which fields of a block are secret the API does not say with its data, so all count.
+                let mut texts = BTreeSet::new();
+                collect_texts(block, &mut texts);
+                block_texts.extend(texts.into_iter().map(str::to_owned));
             }
             if let Err(error) = draft.provide(&reference, data) {
                 return Ok(Err(error));
@@ -116,16 +120,6 @@ impl Configuring<'_> {
                 updated: deployment.updated,
             }),
         }
-    }
-}
-
-/// Every text in a block. Which of its fields are secret the API does not say with its data, so all count.
-fn collect_texts(block: &Value, into: &mut BTreeSet<String>) {
-    match block {
-        Value::String(text) if !text.is_empty() => drop(into.insert(text.clone())),
-        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, into)),
-        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, into)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -9,12 +9,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use worker_core::exit::{Exit, ExitReport};
+use worker_core::texts::collect_texts;
 
 use crate::cluster::{CallError, Cluster};
 use crate::ends::Ends;
 use crate::handle::JobRef;
 use crate::judgement::{JobDigest, PodDigest, judge};
-use crate::manifest::collect_texts;
 use crate::manifest::secrets::secret_name;
 use crate::output::last_lines;
 

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use worker_core::policy::Requested;
 use worker_core::spec::RunSpec;
+use worker_core::texts::collect_texts;
 
 use crate::fields::{DEFAULT_NAMESPACE, KubernetesFields};
 use crate::marks::Marks;
@@ -238,16 +239,6 @@ pub(crate) fn telling_texts<'s>(spec: &'s RunSpec, fields: &KubernetesFields) ->
         text.len() >= shortest
     };
     spec.block_texts.iter().map(String::as_str).filter(tells).collect()
-}
-
-/// All texts in a value.
-pub(crate) fn collect_texts<'v>(value: &'v Value, into: &mut BTreeSet<&'v str>) {
-    match value {
-        Value::String(text) => drop(into.insert(text)),
-        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, into)),
-        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, into)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// Texts of blocks that the API server shows because they are no variables of the flow's container.
