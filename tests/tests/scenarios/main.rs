@@ -37,6 +37,7 @@ mod marks;
 mod monitoring;
 mod never_wedged;
 mod operator;
+mod pick_up;
 mod polling;
 mod process;
 mod real_server;
