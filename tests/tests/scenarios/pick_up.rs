@@ -60,6 +60,17 @@ pub(crate) async fn a_run_that_is_put_back_is_taken_again(lab: &Lab) {
     lab.until("the third execution", async || (marks.made().len() == 3).then_some(())).await;
 }
 
+/// No event tells of runs that a schedule made, or that were there before the worker.
+pub(crate) async fn a_run_that_was_planned_before_is_taken_when_it_is_due(lab: &Lab) {
+    let pool = lab.pool().await;
+    let due = Timestamp::now() + SignedDuration::from_secs(20);
+    let spec = RunSpec { due: Some(due), ..RunSpec::default() };
+    let run = lab.api.create_run(pool.command("true").await, spec).await;
+    let _daemon = seldom(&pool).args(["--prefetch-seconds", "0"]).started().await;
+    let ended = lab.reaches_within(run, StateType::Completed, Duration::from_mins(2)).await;
+    assert!(ended.timestamp.is_some_and(|at| at >= due), "it was executed before its time");
+}
+
 /// A stream that is open, past its handshake.
 async fn stream_is_open(it: &InMemory) {
     let open = |tables: &Tables| {
@@ -186,4 +197,5 @@ on_test_api![
     a_created_run_is_taken_without_waiting_for_the_interval,
     a_run_that_is_due_later_is_taken_when_it_is_due,
     a_run_that_is_put_back_is_taken_again,
+    a_run_that_was_planned_before_is_taken_when_it_is_due,
 ];

@@ -49,6 +49,7 @@ pub(super) fn cancelling_runs(live: Vec<RunId>) -> FlowRunsFilterRequest {
                 state_type: Some(AnyOf { any_: vec![StateType::Cancelling, StateType::Cancelled] }),
                 name: None,
             }),
+            ..FlowRunFilter::default()
         }),
         ..FlowRunsFilterRequest::default()
     }

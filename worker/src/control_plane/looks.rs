@@ -67,6 +67,6 @@ impl Looks {
 }
 
 async fn runs(client: &Client, ids: Vec<RunId>) -> Result<Vec<FlowRun>, ApiError> {
-    let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), state: None });
+    let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), ..FlowRunFilter::default() });
     client.flow_runs(&FlowRunsFilterRequest { flow_runs, ..FlowRunsFilterRequest::default() }).await
 }

@@ -10,6 +10,7 @@ use central_api_wire::MAX_RUNS_PER_POLL;
 use central_api_wire::flow_run::{FlowRun, ScheduledRunsRequest};
 use central_api_wire::work_pool::WorkPool;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -140,6 +141,8 @@ struct Polled {
     taken: bool,
     /// How long the answer took.
     took: Duration,
+    /// Whether a schedule made any of them.
+    schedules: bool,
 }
 
 impl Poller {
@@ -147,7 +150,7 @@ impl Poller {
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = Trouble::new("ask the API for due runs");
         let mut absence = Absence::default();
-        let mut pick_up = PickUp::default();
+        let mut pick_up = PickUp::new(self.settings.query_interval, self.settings.prefetch);
         let mut behind = FIRST_LOOK_BEHIND;
         if !self.until_the_first_pass(&stop).await {
             return;
@@ -190,7 +193,7 @@ impl Poller {
             cordoned.mark_unchanged();
             // After a failure there is a pause, whatever is announced meanwhile.
             let announced = async {
-                if polled.is_err() {
+                if polled.is_err() || !self.settings.pick_up_events {
                     std::future::pending::<()>().await;
                 }
                 self.announced(&mut pick_up).await;
@@ -211,9 +214,12 @@ impl Poller {
     }
 
     fn noted(&self, polled: Option<Polled>, pick_up: &mut PickUp) -> Next {
-        let Some(Polled { next, shown, taken, took }) = polled else { return Next::AfterTheInterval };
+        let Some(Polled { next, shown, taken, took, schedules }) = polled else { return Next::AfterTheInterval };
         let live = self.dispatcher.live_runs();
         pick_up.polled(|run| shown.contains(&run) || live.is_live(run), taken, took, Instant::now());
+        if schedules {
+            pick_up.saw_a_schedule();
+        }
         next
     }
 
@@ -276,12 +282,13 @@ impl Poller {
         let full = runs.len() >= MAX_RUNS_PER_POLL;
         let mut runs: Vec<FlowRun> = runs.into_iter().map(|run| run.flow_run).collect();
         runs.retain(|run| !retries_in_process(run));
+        let schedules = runs.iter().any(is_of_a_schedule);
         let ids = runs.iter().map(|run| run.id).collect();
         let (runs, skipped) = self.without_skipped(runs, &pool).await;
         let (next, started) = self.dispatch_all(&runs, skipped, &pool, shown, full).await;
         let live = self.dispatcher.live_runs();
         self.last_poll.waits(oldest_due(runs.iter().filter(|run| !live.is_live(run.id))));
-        Ok(Some(Polled { next, shown: ids, taken: started > 0, took }))
+        Ok(Some(Polled { next, shown: ids, taken: started > 0, took, schedules }))
     }
 
     async fn dispatch_all(
@@ -359,6 +366,10 @@ impl Absence {
     fn ended(&mut self) {
         self.said = None;
     }
+}
+
+fn is_of_a_schedule(run: &FlowRun) -> bool {
+    run.other.get("auto_scheduled").and_then(Value::as_bool).unwrap_or(false)
 }
 
 fn oldest_due<'r>(runs: impl Iterator<Item = &'r FlowRun>) -> Option<Timestamp> {
