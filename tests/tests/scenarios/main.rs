@@ -28,6 +28,7 @@ mod deployment;
 mod docker;
 mod doctor;
 mod faults;
+mod few_calls;
 mod in_memory;
 mod isolation;
 mod kubernetes;
