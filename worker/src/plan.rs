@@ -124,6 +124,8 @@ pub struct PoolPlan {
     pub late: LatePolicy,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
+    /// Whether runs are asked for when the event stream tells of them, and not only at an interval.
+    pub pick_up_events: bool,
     /// The template, if given.
     pub base_job_template: Option<Map<String, Value>>,
     /// Whether a missing pool is made.
@@ -157,6 +159,7 @@ impl PoolPlan {
             rerun: RerunPolicy::default(),
             late: LatePolicy::All,
             prefetch: Duration::from_secs(10),
+            pick_up_events: true,
             base_job_template: None,
             create_pool_if_not_found: true,
             query_interval: Duration::from_secs(10),

@@ -9,7 +9,7 @@ use worker_core::rerun::RerunPolicy;
 
 use crate::audit::AuditLog;
 use crate::console::OutputSink;
-use crate::control_plane::RemoteControlPlane;
+use crate::control_plane::{RemoteControlPlane, Together};
 use crate::journal::DiskJournal;
 use crate::live_runs::LiveRuns;
 use crate::metrics::Metrics;
@@ -47,6 +47,8 @@ pub struct Resources {
     pub metrics: Metrics,
     /// What must not leave the process.
     pub secrets: KnownSecrets,
+    /// What the runs of all pools ask together.
+    pub together: Arc<Together>,
 }
 
 impl Resources {
@@ -58,7 +60,13 @@ impl Resources {
         plugin: Arc<dyn InfraPlugin>,
         rerun: Arc<RerunPolicy>,
     ) -> Surroundings {
-        let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone(), self.secrets.clone());
+        let api = RemoteControlPlane::new(
+            client,
+            self.logs.clone(),
+            self.events.clone(),
+            self.secrets.clone(),
+            Arc::clone(&self.together),
+        );
         Surroundings {
             identity,
             api: Arc::new(api),

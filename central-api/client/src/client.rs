@@ -12,6 +12,7 @@ use worker_core::ids::WorkerId;
 use crate::csrf::Csrf;
 use crate::error::ClientBuildError;
 use crate::headers;
+use crate::lanes::{Lane, Lanes};
 use crate::request::{Call, endpoint};
 use crate::retry::CallKind;
 use crate::settings::{ClientSettings, Credentials, LogSettings, RetrySettings};
@@ -24,6 +25,7 @@ use crate::undecodable::Complaints;
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     attribution: Arc<Attribution>,
+    pub(crate) lane: Lane,
 }
 
 pub(crate) struct Shared {
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) answered_before: AtomicBool,
     pub(crate) complaints: Complaints,
     pub(crate) traffic: Option<Arc<dyn Traffic>>,
+    pub(crate) lanes: Lanes,
 }
 
 #[derive(Default)]
@@ -79,8 +82,9 @@ impl Client {
             answered_before: AtomicBool::new(false),
             complaints: Complaints::default(),
             traffic: settings.traffic,
+            lanes: Lanes::default(),
         };
-        Ok(Self { shared: Arc::new(shared), attribution: Arc::default() })
+        Ok(Self { shared: Arc::new(shared), attribution: Arc::default(), lane: Lane::default() })
     }
 
     /// The same client on behalf of a worker: every call names it. Connections and CSRF token stay shared.
@@ -88,7 +92,14 @@ impl Client {
     pub fn attributed(&self, worker_name: &str) -> Self {
         let attribution =
             Attribution { worker_name: Some(headers::worker_name(worker_name)), worker_id: RwLock::default() };
-        Self { shared: Arc::clone(&self.shared), attribution: Arc::new(attribution) }
+        Self { shared: Arc::clone(&self.shared), attribution: Arc::new(attribution), lane: self.lane }
+    }
+
+    /// The same client for claims, which have connections of their own: however much is to be reported, a claim is made
+    /// while what it rests on is fresh, and however many claims there are, runs are reported.
+    #[must_use]
+    pub fn for_claims(&self) -> Self {
+        Self { lane: Lane::Claims, ..self.clone() }
     }
 
     /// Names the worker's id, which Prefect Cloud gives, in all further calls of this client and its clones.

@@ -40,13 +40,23 @@ impl Client {
             settings: &self.shared.retry,
             answered_before: &self.shared.answered_before,
         };
-        let answer = policy.run(|| self.attempt(&call, &decode));
+        let lanes = &self.shared.lanes;
         match call.kind {
-            CallKind::Poll => match timeout(self.longest_poll(), answer).await {
-                Ok(answer) => answer,
-                Err(elapsed) => Err(ApiError::Unreachable(TransportError::Timeout(elapsed.into()))),
-            },
-            CallKind::Read | CallKind::Claim => answer.await,
+            CallKind::Poll => {
+                // Before its time runs: one that waits behind others says nothing about the API.
+                let _place = lanes.enter(self.lane).await;
+                match timeout(self.longest_poll(), policy.run(|| self.attempt(&call, &decode))).await {
+                    Ok(answer) => answer,
+                    Err(elapsed) => Err(ApiError::Unreachable(TransportError::Timeout(elapsed.into()))),
+                }
+            }
+            CallKind::Read | CallKind::Claim => {
+                let attempt = || async {
+                    let _place = lanes.enter(self.lane).await;
+                    self.attempt(&call, &decode).await
+                };
+                policy.run(attempt).await
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod error;
 mod events;
 mod exchange;
 mod headers;
+mod lanes;
 mod logs;
 mod redact;
 mod refusal;

@@ -8,13 +8,13 @@ use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::error::ClientBuildError;
+use crate::lanes::CONNECTIONS;
 use crate::settings::ClientSettings;
 use crate::tls::tls_config;
 
 /// Prefect Cloud's load balancer closes idle connections after 30 s; ours must be gone before, or a request meets the
 /// close half-way.
 const IDLE_CONNECTION: Duration = Duration::from_secs(25);
-const MOST_IDLE_CONNECTIONS: usize = 8;
 /// A host that drops packets is known for that much earlier than an answer can be called late.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, 
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls_config(&settings.tls, alpn)?)
         .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(MOST_IDLE_CONNECTIONS)
+        .pool_max_idle_per_host(CONNECTIONS)
         .connect_timeout(connect_timeout(settings))
         .read_timeout(settings.request_timeout)
         // Connect, write and read have the limit each. Without one for the whole, an answer that trickles, or a request

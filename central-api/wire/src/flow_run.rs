@@ -130,6 +130,12 @@ pub struct FlowRunsFilterRequest {
     /// Only runs of these work pools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_pools: Option<WorkPoolFilter>,
+    /// Only runs of these work queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_pool_queues: Option<WorkPoolFilter>,
+    /// In which order; none leaves it to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<FlowRunSort>,
     /// How many to skip.
     #[serde(default)]
     pub offset: u32,
@@ -138,7 +144,7 @@ pub struct FlowRunsFilterRequest {
     pub limit: Option<u32>,
 }
 
-/// A filter on work pools.
+/// A filter on work pools or queues.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkPoolFilter {
     /// By name.
@@ -155,6 +161,24 @@ pub struct FlowRunFilter {
     /// By state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateFilter>,
+    /// By when it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_scheduled_start_time: Option<NotBefore>,
+}
+
+/// A time or later.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NotBefore {
+    /// The time.
+    pub after_: Timestamp,
+}
+
+/// The order of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FlowRunSort {
+    /// Those that are due first.
+    NextScheduledStartTimeAsc,
 }
 
 /// A filter on the state of a run.

@@ -274,6 +274,12 @@ pub(crate) const PREFETCH: Key = Key {
     doc: "How far ahead of their time runs are fetched. Unset: PREFECT_WORKER_PREFETCH_SECONDS.",
     ..key("start.prefetch_seconds", "WORKER_START_PREFETCH_SECONDS", KeyKind::WholeSeconds)
 };
+pub(crate) const PICK_UP_EVENTS: Key = Key {
+    default: Some("true"),
+    doc: "Ask for runs at once when the API's event stream tells that some became Scheduled. `false`: only at an interval, \
+          PREFECT_WORKER_QUERY_SECONDS.",
+    ..key("start.pick_up_events", "WORKER_START_PICK_UP_EVENTS", KeyKind::Bool)
+};
 pub(crate) const RUN_ONCE: Key = Key {
     default: Some("false"),
     flag: Some("--run-once"),
@@ -384,6 +390,7 @@ pub const KEYS: &[Key] = &[
     WORK_QUEUE,
     TYPE,
     PREFETCH,
+    PICK_UP_EVENTS,
     RUN_ONCE,
     LIMIT,
     WITH_HEALTHCHECK,

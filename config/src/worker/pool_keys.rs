@@ -1,8 +1,8 @@
 //! The keys of a `[[pool]]` table.
 
 use super::keys::{
-    BASE_JOB_TEMPLATE, CREATE_POOL, Key, KeyKind, LATE_POLICY, LATE_SECONDS, LIMIT, PREFETCH, RERUN_MAX, RERUN_ON,
-    TYPE, WORK_QUEUE, key,
+    BASE_JOB_TEMPLATE, CREATE_POOL, Key, KeyKind, LATE_POLICY, LATE_SECONDS, LIMIT, PICK_UP_EVENTS, PREFETCH,
+    RERUN_MAX, RERUN_ON, TYPE, WORK_QUEUE, key,
 };
 
 /// The name of a `[[pool]]` table. No variable sets it.
@@ -28,6 +28,7 @@ pub const POOL_KEYS: &[Key] = &[
     LIMIT,
     WORK_QUEUE,
     PREFETCH,
+    PICK_UP_EVENTS,
     BASE_JOB_TEMPLATE,
     CREATE_POOL,
     RERUN_ON,

@@ -231,6 +231,7 @@ impl WorkerReading<'_, '_> {
         let work_queues = self.names(&keys::WORK_QUEUE);
         let worker_type = self.optional(&keys::TYPE, value::not_empty);
         let prefetch = self.whole_seconds(&keys::PREFETCH);
+        let pick_up_events = self.boolean(&keys::PICK_UP_EVENTS, true);
         start.run_once = self.boolean(&keys::RUN_ONCE, false);
         let limit = self.optional(&keys::LIMIT, forms::count);
         start.with_healthcheck = self.boolean(&keys::WITH_HEALTHCHECK, false);
@@ -248,6 +249,7 @@ impl WorkerReading<'_, '_> {
             limit: self.given(&keys::LIMIT, limit),
             work_queues: self.given(&keys::WORK_QUEUE, work_queues),
             prefetch: self.given(&keys::PREFETCH, prefetch.unwrap_or(self.default_prefetch)),
+            pick_up_events: self.given(&keys::PICK_UP_EVENTS, pick_up_events),
             base_job_template: self.given(&keys::BASE_JOB_TEMPLATE, base_job_template),
             create_if_not_found: self.given(&keys::CREATE_POOL, create_if_not_found),
             rerun_on: self.given(&keys::RERUN_ON, rerun_on),

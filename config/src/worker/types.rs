@@ -299,6 +299,8 @@ pub struct PoolSettings {
     pub work_queues: Vec<String>,
     /// How far ahead runs are fetched.
     pub prefetch: Duration,
+    /// Ask for runs when the event stream tells of them.
+    pub pick_up_events: bool,
     /// JSON file with the template of a pool that is created.
     pub base_job_template: Option<Utf8PathBuf>,
     /// Create the pool if it does not exist.

@@ -3,7 +3,9 @@
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
-use crate::{bad_input, cancellation, docker, faults, kubernetes, lifecycle, polling, process, sdk, submission};
+use crate::{
+    bad_input, cancellation, docker, faults, kubernetes, lifecycle, pick_up, polling, process, sdk, submission,
+};
 
 #[tokio::test]
 async fn polling_and_slots() {
@@ -21,6 +23,8 @@ async fn polling_and_slots() {
             polling::a_future_run_beyond_the_prefetch_window_is_left_alone,
             polling::c050_nothing_is_started_from_a_paused_pool_or_queue,
             polling::c055_of_two_workers_exactly_one_starts_a_run,
+            pick_up::a_created_run_is_taken_without_waiting_for_the_interval,
+            pick_up::a_run_that_is_due_later_is_taken_when_it_is_due,
             polling::a_queue_limit_of_the_server_is_kept,
             polling::a_daemon_serves_several_pools,
             polling::a_broken_pool_does_not_stop_another,

@@ -2,14 +2,15 @@
 
 use central_api_client::{EventsOut, StreamError};
 use central_api_wire::event::Event;
+use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker_core::ids::{RunId, WorkPoolId};
 
 use super::asking::Prompts;
-use super::filter::cancelled_run;
+use super::filter::{announcement, cancelled_run};
 use super::looks::Looks;
-use super::observer::{LONGEST_QUESTION, Observer};
+use super::observer::{LONGEST_QUESTION, Observer, PickUpEvents};
 use crate::run::ErrorChain;
 
 /// Why a stream is not followed any more.
@@ -43,6 +44,7 @@ impl Observer {
                 () = looks.one_ended() => {}
                 next = stream.next() => match next {
                     Ok(Some(event)) => {
+                        self.announce(&event);
                         let begun = self.live_run(&event).map(|run| looks.begin(run, || self.look_at(run, prompts)));
                         if begun == Some(false) {
                             prompts.ask_soon();
@@ -55,6 +57,13 @@ impl Observer {
         };
         stream.close().await;
         ended
+    }
+
+    fn announce(&self, event: &Event) {
+        let Some(PickUpEvents { announcements, queues }) = &self.pick_up else { return };
+        if let Some(announcement) = announcement(event, queues, Timestamp::now()) {
+            announcements.add(announcement);
+        }
     }
 
     fn live_run(&self, event: &Event) -> Option<RunId> {

@@ -10,14 +10,14 @@ use worker_core::ids::WorkPoolId;
 use worker_core::machine::{Input, StopReason};
 
 use super::asking::Prompts;
-use super::filter::cancelling_events;
+use super::filter::events;
 use super::following::Ended;
 use super::policy::{CancellationPolicy, Reaction};
 use super::sight::STEADY_AFTER;
 use crate::live_runs::{LiveRuns, PoolIndex};
 use crate::liveness::Pulse;
 use crate::metrics::{ApiStream, Metrics};
-use crate::pool::{PoolView, pace};
+use crate::pool::{Announcements, PoolView, pace};
 use crate::run::ErrorChain;
 
 /// Longest pause between two attempts to open a stream.
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The time for opening a stream. One that an API never opens must not keep the next try waiting for long.
 const LONGEST_OPENING: Duration = Duration::from_mins(1);
 /// A question that was not answered by then is asked again: the client alone would try it for many minutes.
-pub(super) const LONGEST_QUESTION: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
 /// The observer of one pool worker.
 pub struct Observer {
@@ -47,10 +47,20 @@ pub struct Observer {
     pub metrics: Metrics,
     /// The name of the pool.
     pub name: String,
+    /// Whom to tell of runs that became Scheduled; none if nobody wants to know.
+    pub pick_up: Option<PickUpEvents>,
     /// That streams are opened and followed.
     pub listening: Pulse,
     /// That questions are asked.
     pub asking: Pulse,
+}
+
+/// Whom to tell of runs that became Scheduled.
+pub struct PickUpEvents {
+    /// The poller of the pool.
+    pub announcements: Announcements,
+    /// In which queues; none means all.
+    pub queues: Vec<String>,
 }
 
 impl Observer {
@@ -92,7 +102,7 @@ impl Observer {
             self.metrics.stream_restarted(&self.name, ApiStream::Events);
             failures = failures.saturating_add(1);
             if failures == 1 {
-                tracing::debug!("no stream of cancellations, asking at an interval: {why}");
+                tracing::debug!("no stream of events, asking at an interval: {why}");
             }
             let pause = pace::after_failure(failures, LONGEST_PAUSE, None);
             if stop.run_until_cancelled(self.listening.idle(sleep(pause))).await.is_none() {
@@ -103,7 +113,7 @@ impl Observer {
 
     async fn connect(&self) -> (WorkPoolId, Result<EventsOut, StreamError>) {
         let pool = self.listening.idle(self.view.known()).await.id;
-        let filter = cancelling_events(pool);
+        let filter = events(pool, self.pick_up.is_some());
         let opening = timeout(LONGEST_OPENING, self.client.connect_events_out(&filter));
         let opened = self.listening.during(LONGEST_OPENING, opening).await;
         (pool, opened.unwrap_or(Err(StreamError::Silent)))

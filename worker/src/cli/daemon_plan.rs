@@ -391,6 +391,7 @@ fn pool_plan(pool: &PoolSettings, settings: &Settings) -> Result<PoolPlan, Strin
             worker_config::LatePolicy::SkipOlderThan(bound) => LatePolicy::SkipOlderThan(bound),
         },
         prefetch: pool.prefetch,
+        pick_up_events: pool.pick_up_events,
         base_job_template: pool.base_job_template.as_deref().map(read_template).transpose()?,
         create_pool_if_not_found: pool.create_if_not_found,
         query_interval: settings.prefect.worker.query,

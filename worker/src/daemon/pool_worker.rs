@@ -17,7 +17,7 @@ use worker_core::handle::PluginKind;
 use super::shared::Shared;
 use super::workspace::Workspace;
 use crate::admission::Admission;
-use crate::cancellation::{CancellationPolicy, Observer};
+use crate::cancellation::{CancellationPolicy, Observer, PickUpEvents};
 use crate::dispatcher::Dispatcher;
 use crate::liveness::{Liveness, Pulse};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ use crate::plan::{CancellationPlan, PoolPlan};
 use crate::pool::channel::ChannelLoop;
 use crate::pool::poller::{LastPoll, Poller};
 use crate::pool::sync::SyncLoop;
-use crate::pool::{ChannelHealth, PoolSettings, PoolView, TeardownDesk};
+use crate::pool::{Announcements, ChannelHealth, PoolSettings, PoolView, TeardownDesk};
 use crate::refusals::Refusals;
 use crate::registry::Registered;
 use crate::run::elsewhere::Elsewhere;
@@ -46,6 +46,7 @@ pub(super) struct PoolWorker {
     view: PoolView,
     channel: ChannelHealth,
     last_poll: Arc<LastPoll>,
+    announcements: Announcements,
     /// The pool as it was before the first sync.
     asked_about: Option<Arc<WorkPool>>,
     cancellation: CancellationPlan,
@@ -98,6 +99,7 @@ impl PoolWorker {
             view: PoolView::default(),
             channel: ChannelHealth::default(),
             last_poll: Arc::clone(last_poll),
+            announcements: Announcements::default(),
             asked_about: pool,
             cancellation: shared.cancellation,
             first_pass: workspace.first_pass.subscribe(),
@@ -192,6 +194,7 @@ impl PoolWorker {
             view: self.view.clone(),
             dispatcher: self.dispatcher.clone(),
             last_poll: Arc::clone(&self.last_poll),
+            announcements: self.announcements.clone(),
             first_pass: self.first_pass.clone(),
             cordoned: self.cordoned.clone(),
             admission: self.admission.clone(),
@@ -216,7 +219,11 @@ impl PoolWorker {
             metrics: self.metrics().clone(),
             name: self.settings.pool.clone(),
             crash_when_blind: self.cancellation.crash_when_blind && policy.must_observe(),
-            listening: self.pulse("stream of cancellations", poll_interval),
+            pick_up: self.settings.pick_up_events.then(|| PickUpEvents {
+                announcements: self.announcements.clone(),
+                queues: self.settings.work_queues.clone(),
+            }),
+            listening: self.pulse("stream of events", poll_interval),
             asking: self.pulse("questions for cancellations", poll_interval),
         }
     }
@@ -239,6 +246,7 @@ fn settings(plan: &PoolPlan, name: Option<String>, plugin: &dyn InfraPlugin, wor
         work_queues: plan.work_queues.clone(),
         late: plan.late,
         prefetch: plan.prefetch,
+        pick_up_events: plan.pick_up_events,
         base_job_template_given: given.is_some(),
         base_job_template: given
             .or_else(|| plugin.base_job_template().as_json().as_object().cloned())

@@ -103,6 +103,7 @@ impl Workspace {
             policy: shared.policy.clone(),
             metrics: shared.metrics.of_workspace(name.as_deref()),
             secrets: shared.secrets.clone(),
+            together: Arc::default(),
         };
         let is_cordoned = resources.journal.recall(CORDONED).unwrap_or(false);
         let registry = Arc::new(Registry::new(plugins.of_daemon(folder.owner(), folder.path())));

@@ -3,10 +3,13 @@
 //! Tasks of a pool worker: the sync loop (pool and heartbeat), the worker channel, the poller, the cancellation observer.
 //! They share the pool as it is now ([`PoolView`]) and the table of live runs; none of them can stop another.
 
+mod announced;
+mod announcements;
 pub mod channel;
 mod channel_health;
 pub mod late;
 pub mod pace;
+mod pick_up;
 pub mod poller;
 mod settings;
 mod skipping;
@@ -15,6 +18,7 @@ mod teardown;
 mod trouble;
 mod view;
 
+pub use announcements::{Announcement, Announcements};
 pub use channel_health::ChannelHealth;
 pub use settings::PoolSettings;
 pub use teardown::TeardownDesk;

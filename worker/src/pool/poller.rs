@@ -1,5 +1,6 @@
 //! Asking for due runs.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,24 +10,30 @@ use central_api_wire::MAX_RUNS_PER_POLL;
 use central_api_wire::flow_run::{FlowRun, ScheduledRunsRequest};
 use central_api_wire::work_pool::WorkPool;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use worker_core::ids::RunId;
 
-use super::{PoolSettings, PoolView, Trouble, pace};
+use super::pick_up::PickUp;
+use super::{Announcements, PoolSettings, PoolView, Trouble, pace};
 use crate::admission::{Admission, Hold};
 use crate::dispatcher::{Dispatched, Dispatcher};
 use crate::liveness::Pulse;
 
 /// The client gives up a poll after half a minute; this leaves it some room.
 const LONGEST_POLL: Duration = Duration::from_secs(40);
+/// A full page of runs that are live already would be answered the same at once. This is the first pause after one; each
+/// further is twice as long.
+const FIRST_LOOK_BEHIND: Duration = Duration::from_millis(50);
 /// How long runs that this machine cannot bear yet are held on to. Then the API is asked again, because others may have
 /// taken them.
 const HELD: Duration = Duration::from_millis(500);
 /// Time between two looks at whether it can.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Time between two looks at whether a slot is free: one that is left to another pool becomes free without a word.
-const SLOT_LOOK: Duration = Duration::from_secs(1);
+pub(super) const SLOT_LOOK: Duration = Duration::from_secs(1);
 
 /// When the last poll ended well, or was skipped with reason, for the health server; and what kept us from what it showed, for
 /// the operator.
@@ -97,6 +104,8 @@ pub struct Poller {
     pub dispatcher: Dispatcher,
     /// When the last poll was.
     pub last_poll: Arc<LastPoll>,
+    /// What the event stream tells.
+    pub announcements: Announcements,
     /// Whether what earlier processes left is known. Until then nothing new is taken.
     pub first_pass: watch::Receiver<bool>,
     /// Whether the operator lets nothing new be taken.
@@ -112,6 +121,8 @@ pub struct Poller {
 enum Next {
     /// There may be more at once: the server had a full page.
     AtOnce,
+    /// The server had a full page of runs that are live here already: what is behind them shows once they are claimed.
+    BehindLiveRuns,
     /// There was more than we have slots.
     WhenASlotIsFree,
     /// There was more than this machine can bear, and some time has gone by already.
@@ -120,19 +131,37 @@ enum Next {
     AfterTheInterval,
 }
 
+/// A poll that was answered, and what was done about the answer.
+#[derive(Debug)]
+struct Polled {
+    next: Next,
+    /// The runs that the answer showed.
+    shown: HashSet<RunId>,
+    /// Whether any was taken.
+    taken: bool,
+    /// How long the answer took.
+    took: Duration,
+    /// Whether a schedule made any of them.
+    schedules: bool,
+}
+
 impl Poller {
     /// Polls until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = Trouble::new("ask the API for due runs");
         let mut absence = Absence::default();
+        let mut pick_up = PickUp::new(self.settings.query_interval, self.settings.prefetch);
+        let mut behind = FIRST_LOOK_BEHIND;
         if !self.until_the_first_pass(&stop).await {
             return;
         }
         loop {
+            pick_up.polls(Timestamp::now());
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
                 polled = self.once(&mut absence) => polled,
             };
+            let polled = polled.map(|polled| self.noted(polled, &mut pick_up));
             if polled.is_err() {
                 self.dispatcher.budget.waits_no_more(self.dispatcher.pool);
             }
@@ -141,6 +170,7 @@ impl Poller {
             changes.mark_unchanged();
             let pause = match polled {
                 Ok(Next::AtOnce | Next::Held) => Duration::ZERO,
+                Ok(Next::BehindLiveRuns) => behind.min(self.settings.query_interval),
                 Ok(Next::WhenASlotIsFree | Next::AfterTheInterval) => pace::jittered(self.settings.query_interval),
                 Err(ref error) => {
                     pace::after_failure(trouble.failed(error), self.settings.query_interval, error.retry_after())
@@ -149,6 +179,7 @@ impl Poller {
             if polled.is_ok() {
                 trouble.worked();
             }
+            behind = if matches!(polled, Ok(Next::BehindLiveRuns)) { behind * 2 } else { FIRST_LOOK_BEHIND };
             let slot = async {
                 let waits = matches!(polled, Ok(Next::WhenASlotIsFree));
                 if !waits {
@@ -160,10 +191,18 @@ impl Poller {
             };
             let mut cordoned = self.cordoned.clone();
             cordoned.mark_unchanged();
+            // After a failure there is a pause, whatever is announced meanwhile.
+            let announced = async {
+                if polled.is_err() || !self.settings.pick_up_events {
+                    std::future::pending::<()>().await;
+                }
+                self.announced(&mut pick_up).await;
+            };
             let next = async {
                 tokio::select! {
                     Ok(()) = cordoned.changed() => {}
                     () = slot => {}
+                    () = announced => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             };
@@ -172,6 +211,16 @@ impl Poller {
                 () = self.pulse.idle(next) => {}
             }
         }
+    }
+
+    fn noted(&self, polled: Option<Polled>, pick_up: &mut PickUp) -> Next {
+        let Some(Polled { next, shown, taken, took, schedules }) = polled else { return Next::AfterTheInterval };
+        let live = self.dispatcher.live_runs();
+        pick_up.polled(|run| shown.contains(&run) || live.is_live(run), taken, took, Instant::now());
+        if schedules {
+            pick_up.saw_a_schedule();
+        }
+        next
     }
 
     /// False if the worker stops first.
@@ -194,17 +243,18 @@ impl Poller {
     pub async fn poll_and_dispatch(&self) -> Result<(), ApiError> {
         let mut absence = Absence::default();
         // A single round takes all that is due, however long this machine needs for it.
-        while self.once(&mut absence).await? == Next::Held {}
+        while self.once(&mut absence).await?.is_some_and(|polled| polled.next == Next::Held) {}
         Ok(())
     }
 
-    async fn once(&self, absence: &mut Absence) -> Result<Next, ApiError> {
+    /// None if the operator lets nothing be taken.
+    async fn once(&self, absence: &mut Absence) -> Result<Option<Polled>, ApiError> {
         let pool = self.pulse.idle(self.known_pool()).await;
         if *self.cordoned.borrow() {
             self.dispatcher.budget.waits_no_more(self.dispatcher.pool);
             self.last_poll.tick();
             self.last_poll.waits(None);
-            return Ok(Next::AfterTheInterval);
+            return Ok(None);
         }
         let queues = &self.settings.work_queues;
         let request = ScheduledRunsRequest {
@@ -227,15 +277,18 @@ impl Poller {
             }
             Err(error) => return Err(error),
         };
+        let took = shown.elapsed();
         self.last_poll.tick();
         let full = runs.len() >= MAX_RUNS_PER_POLL;
         let mut runs: Vec<FlowRun> = runs.into_iter().map(|run| run.flow_run).collect();
         runs.retain(|run| !retries_in_process(run));
+        let schedules = runs.iter().any(is_of_a_schedule);
+        let ids = runs.iter().map(|run| run.id).collect();
         let (runs, skipped) = self.without_skipped(runs, &pool).await;
-        let next = self.dispatch_all(&runs, skipped, &pool, shown, full).await;
+        let (next, started) = self.dispatch_all(&runs, skipped, &pool, shown, full).await;
         let live = self.dispatcher.live_runs();
         self.last_poll.waits(oldest_due(runs.iter().filter(|run| !live.is_live(run.id))));
-        Ok(next)
+        Ok(Some(Polled { next, shown: ids, taken: started > 0, took, schedules }))
     }
 
     async fn dispatch_all(
@@ -245,7 +298,7 @@ impl Poller {
         pool: &Arc<WorkPool>,
         shown: Instant,
         full: bool,
-    ) -> Next {
+    ) -> (Next, usize) {
         let mut started = 0_usize;
         let (budget, place, priority) = (&self.dispatcher.budget, self.dispatcher.pool, self.dispatcher.priority);
         for (at, flow_run) in runs.iter().enumerate() {
@@ -254,18 +307,22 @@ impl Poller {
                 Dispatched::Passed => {}
                 Dispatched::LimitReached => {
                     budget.waits_no_more(place);
-                    return Next::WhenASlotIsFree;
+                    return (Next::WhenASlotIsFree, started);
                 }
                 Dispatched::BudgetSpent => {
                     budget.waits(place, priority, runs.len() - at);
-                    return Next::WhenASlotIsFree;
+                    return (Next::WhenASlotIsFree, started);
                 }
-                Dispatched::Held => return Next::Held,
+                Dispatched::Held => return (Next::Held, started),
             }
         }
         budget.waits_no_more(place);
-        // A full page of runs that are all live already would be answered the same at once.
-        if full && (started > 0 || skipped > 0) { Next::AtOnce } else { Next::AfterTheInterval }
+        let next = match full {
+            true if started > 0 || skipped > 0 => Next::AtOnce,
+            true => Next::BehindLiveRuns,
+            false => Next::AfterTheInterval,
+        };
+        (next, started)
     }
 
     /// Hands a run over as soon as this machine can bear it, if that is soon.
@@ -309,6 +366,10 @@ impl Absence {
     fn ended(&mut self) {
         self.said = None;
     }
+}
+
+fn is_of_a_schedule(run: &FlowRun) -> bool {
+    run.other.get("auto_scheduled").and_then(Value::as_bool).unwrap_or(false)
 }
 
 fn oldest_due<'r>(runs: impl Iterator<Item = &'r FlowRun>) -> Option<Timestamp> {

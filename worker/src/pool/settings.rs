@@ -22,6 +22,8 @@ pub struct PoolSettings {
     pub late: LatePolicy,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
+    /// Whether runs are asked for when the event stream tells of them, and not only at an interval.
+    pub pick_up_events: bool,
     /// The template for a pool that has none.
     pub base_job_template: Map<String, Value>,
     /// Whether the user gave that template: only then it is sent when the pool is made.

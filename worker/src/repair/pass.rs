@@ -81,7 +81,7 @@ impl Repair {
     async fn runs(&self, ids: &[RunId]) -> Result<Runs, ApiError> {
         let mut runs = Runs::default();
         for some in ids.chunks(AT_ONCE) {
-            let filter = FlowRunFilter { id: Some(AnyOf { any_: some.to_vec() }), state: None };
+            let filter = FlowRunFilter { id: Some(AnyOf { any_: some.to_vec() }), ..FlowRunFilter::default() };
             let request = FlowRunsFilterRequest { flow_runs: Some(filter), ..FlowRunsFilterRequest::default() };
             runs.0.extend(self.client.flow_runs(&request).await?.into_iter().map(|run| (run.id, Some(run))));
             let missing = some.iter().filter(|id| !runs.0.contains_key(id));

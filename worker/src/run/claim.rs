@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use central_api_client::{CallKind, Verdict};
+use central_api_client::Verdict;
 use central_api_wire::deployment::Deployment;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::StateType;
+use tokio::time::Instant;
 use worker_core::ids::{DeploymentId, LaunchKey};
 
 use super::asking::{ask, history, read_back};
@@ -15,6 +16,7 @@ use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::{ASK_AGAIN, leaves_open};
 use super::proposal;
+use crate::control_plane::Look;
 use crate::metrics::Refusal;
 
 use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
@@ -22,6 +24,9 @@ use super::standing::{Precedence, pending_is_ours, precedence, was_claimed};
 /// Nobody can have claimed a run, executed it and reported its end within this time since it was shown. A claim that is
 /// accepted later may have been accepted on a run that is over.
 const FRESH: Duration = Duration::from_millis(100);
+/// A run that was shown longer ago is looked at again, together with others, so that its claim is answered while the look is
+/// fresh. The alternative would be a question about each run's history.
+const FRESH_ENOUGH: Duration = Duration::from_millis(50);
 /// What a poll showed may not be so any more after this. The server lets a run that has failed or crashed be claimed like a
 /// scheduled one, so a claim on old news would execute it twice.
 const OLD_NEWS: Duration = Duration::from_secs(1);
@@ -45,7 +50,7 @@ pub(super) async fn claim(cx: &RunContext) -> Claim {
     }
     let deployment = match cx.offer.flow_run.deployment_id {
         None => None,
-        Some(deployment) => match cx.around.api.deployment(deployment).await {
+        Some(deployment) => match cx.around.api.deployment(deployment, cx.offer.shown).await {
             Ok(Some(deployment)) => Some(deployment),
             Ok(None) => {
                 cx.metrics().refused(Refusal::DeploymentDeleted);
@@ -63,7 +68,7 @@ pub(super) async fn claim(cx: &RunContext) -> Claim {
             }
         },
     };
-    if propose_pending(cx).await { Claim::Ours(deployment.map(Arc::new)) } else { Claim::NotOurs }
+    if propose_pending(cx).await { Claim::Ours(deployment) } else { Claim::NotOurs }
 }
 
 pub(super) async fn cancel_orphan(cx: &RunContext, deployment: DeploymentId) {
@@ -91,11 +96,19 @@ async fn propose_pending(cx: &RunContext) -> bool {
     let key = cx.offer.key;
     let request = proposal::pending(key);
     let mut perhaps_ours = false;
+    let mut shown = cx.offer.shown;
     loop {
-        if (perhaps_ours || cx.offer.shown.elapsed() > OLD_NEWS) && !may_still_be_claimed(cx).await {
-            return false;
+        if perhaps_ours {
+            if !may_still_be_claimed(cx).await {
+                return false;
+            }
+        } else if shown.elapsed() > FRESH_ENOUGH {
+            match look(cx, shown).await {
+                Some(seen) => shown = seen,
+                None => return false,
+            }
         }
-        let verdict = match cx.around.api.propose(key.run, &request, CallKind::Claim).await {
+        let verdict = match cx.around.api.claim(key.run, &request).await {
             Ok(verdict) => verdict,
             Err(error) if leaves_open(&error) => {
                 tracing::debug!("the claim was not answered, asking again: {}", ErrorChain(&error));
@@ -117,7 +130,7 @@ async fn propose_pending(cx: &RunContext) -> bool {
             }
         };
         match judge(key, verdict) {
-            Judgement::Ours => return cx.offer.shown.elapsed() < FRESH || is_first(cx).await,
+            Judgement::Ours => return shown.elapsed() < FRESH || is_first(cx).await,
             Judgement::AskAgain(delay) => tokio::time::sleep(delay).await,
             Judgement::NotOurs { cause, why, cancelling } => {
                 refused(cx, cause, format!("Aborted submission of flow run '{}': {why}", key.run));
@@ -128,6 +141,22 @@ async fn propose_pending(cx: &RunContext) -> bool {
                 return false;
             }
         }
+    }
+}
+
+/// Looks at the run again that was shown some time ago. When it was seen as it was shown; none if it cannot be claimed any more.
+async fn look(cx: &RunContext, shown: Instant) -> Option<Instant> {
+    match cx.around.api.look(cx.offer.key.run).await {
+        Some(Look { state_type, asked }) => match state_type {
+            Some(StateType::Scheduled) => Some(asked),
+            Some(StateType::Pending | StateType::Cancelling) | None => Some(shown),
+            Some(other) => {
+                over(cx, &other);
+                None
+            }
+        },
+        None if shown.elapsed() > OLD_NEWS => may_still_be_claimed(cx).await.then_some(shown),
+        None => Some(shown),
     }
 }
 
@@ -165,11 +194,15 @@ async fn may_still_be_claimed(cx: &RunContext) -> bool {
     match &current.state_type {
         Some(StateType::Scheduled | StateType::Pending | StateType::Cancelling) | None => true,
         Some(other) => {
-            let why = format!("Aborted submission of flow run '{}': it is {other} already", cx.offer.key.run);
-            refused(cx, Refusal::NotScheduled, why);
+            over(cx, other);
             false
         }
     }
+}
+
+fn over(cx: &RunContext, state_type: &StateType) {
+    let why = format!("Aborted submission of flow run '{}': it is {state_type} already", cx.offer.key.run);
+    refused(cx, Refusal::NotScheduled, why);
 }
 
 /// If the claim took effect, its answer was lost, and the run was cancelled meanwhile, nobody else will finish that.

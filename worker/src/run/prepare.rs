@@ -76,7 +76,7 @@ pub(crate) fn with_hint(message: String, hint: Option<&str>) -> String {
 /// Resolves the configuration, says so to the world, brings the code and lets the plugin plan.
 pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) -> Result<Prepared, PrepareError> {
     let flow_id = cx.offer.flow_run.flow_id;
-    let flow = patiently(|| cx.around.api.flow(flow_id))
+    let flow = patiently(|| cx.around.api.flow(flow_id, cx.offer.shown))
         .await
         .map_err(|source| PrepareError::Unreadable { what: "flow", source })?;
     let mut spec = configure(cx, deployment, &flow).await?;
@@ -118,15 +118,17 @@ async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow
 
 /// A block or a variable. What is secret in it is known from now on.
 pub(super) async fn fetch(cx: &RunContext, reference: &Reference) -> Result<Option<Found>, PrepareError> {
+    let since = cx.offer.shown;
     let (what, fetched) = match reference {
-        Reference::Block { type_slug, name } => {
-            ("block", patiently(|| cx.around.api.block_by_name(type_slug, name)).await.map(|block| of_block(cx, block)))
-        }
+        Reference::Block { type_slug, name } => (
+            "block",
+            patiently(|| cx.around.api.block_by_name(type_slug, name, since)).await.map(|block| of_block(cx, block)),
+        ),
         Reference::BlockById(id) => {
-            ("block", patiently(|| cx.around.api.block_by_id(*id)).await.map(|block| of_block(cx, block)))
+            ("block", patiently(|| cx.around.api.block_by_id(*id, since)).await.map(|block| of_block(cx, block)))
         }
         Reference::Variable(name) => {
-            let variable = patiently(|| cx.around.api.variable(name)).await;
+            let variable = patiently(|| cx.around.api.variable(name, since)).await;
             let value = variable.map(|variable| variable.map(|variable| variable.value));
             if let Ok(Some(value)) = &value {
                 cx.around.secrets.learn_named(&json!({ name.as_str(): value }));

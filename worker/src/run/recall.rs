@@ -68,8 +68,8 @@ pub(super) async fn recall(cx: &RunContext) -> Recalled {
     }
     match deployment_id {
         None => Recalled::Ours(offer, None),
-        Some(id) => match until_answered(|| cx.around.api.deployment(id)).await {
-            Some(deployment) => Recalled::Ours(offer, Some(Arc::new(deployment))),
+        Some(id) => match until_answered(|| cx.around.api.deployment(id, offer.shown)).await {
+            Some(deployment) => Recalled::Ours(offer, Some(deployment)),
             None => Recalled::Orphan(id),
         },
     }

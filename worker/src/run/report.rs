@@ -89,7 +89,10 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
         cx.around.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(told.submitted)));
     }
-    cx.around.api.flush_logs(run).await;
+    // What is in the log of a run that ended well is no news: it goes with the lines of others.
+    if !matches!(outcome, Outcome::Completed | Outcome::Settled(_)) {
+        cx.around.api.flush_logs(run).await;
+    }
 }
 
 async fn crash<'c>(cx: &RunContext, cause: &'c CrashCause, handle: Option<&Handle>, told: Option<&Told>) -> End<'c> {
@@ -278,13 +281,17 @@ pub(super) async fn report_running(cx: &RunContext) {
     tracing::debug!(?verdict, "Running was proposed");
 }
 
-/// Stores the infrastructure's id at the API.
-pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
+/// Stores the infrastructure's id at the API, if that is still worth a call: of a command that has ended well nobody needs it.
+pub(super) async fn record_infra(cx: &RunContext, handle: &Handle, is_wanted: bool) {
     if has_moved_on(cx).await {
         return;
     }
     let name = &cx.offer.flow_run.name;
-    match patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
+    let stored = match is_wanted {
+        true => patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await,
+        false => Ok(()),
+    };
+    match stored {
         Ok(()) => {}
         Err(error) if error.is_not_found() => tracing::info!("the flow run was deleted while it was started"),
         Err(error) => cx.log().warn(format!(

@@ -83,10 +83,12 @@ impl<'a> Shadow<'a> {
             flow_runs: Some(FlowRunFilter {
                 id: None,
                 state: Some(StateFilter { state_type: Some(AnyOf { any_: states }), name: None }),
+                ..FlowRunFilter::default()
             }),
             work_pools: Some(WorkPoolFilter { name: Some(AnyOf { any_: vec![self.pool.to_owned()] }) }),
             offset,
             limit: Some(PAGE),
+            ..FlowRunsFilterRequest::default()
         }
     }
 

@@ -131,7 +131,7 @@ async fn several_runs_are_read_at_once_with_their_states() {
     known["state"] = json!({ "id": RUN, "type": "PENDING", "name": "Pending", "state_details": details });
     let server = Server::replying([Reply::json(200, &json!([known]))]).await;
     let ids = vec![RUN.parse().unwrap(), RunId(Uuid::from_u128(9))];
-    let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), state: None });
+    let flow_runs = Some(FlowRunFilter { id: Some(AnyOf { any_: ids }), ..FlowRunFilter::default() });
     let request = FlowRunsFilterRequest { flow_runs, limit: Some(200), ..FlowRunsFilterRequest::default() };
     let runs = server.client().flow_runs(&request).await.unwrap();
     assert_eq!(runs.len(), 1, "a deleted run is not in the answer");

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use central_api_wire::state::StateType;
+use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -97,6 +98,7 @@ pub(super) struct RunsFilter {
 enum Sort {
     ExpectedStartTimeAsc,
     ExpectedStartTimeDesc,
+    NextScheduledStartTimeAsc,
     #[serde(other)]
     Other,
 }
@@ -108,8 +110,25 @@ struct RunFilter {
     state: Option<StateFilter>,
     deployment_id: Option<Choice<DeploymentId>>,
     parent_task_run_id: Option<Choice<Uuid>>,
+    next_scheduled_start_time: Option<Span>,
     #[serde(flatten)]
     _rest: NothingElse,
+}
+
+/// Times from one to another, both included.
+#[derive(Clone, Debug, Deserialize)]
+struct Span {
+    after_: Option<Timestamp>,
+    before_: Option<Timestamp>,
+    #[serde(flatten)]
+    _rest: NothingElse,
+}
+
+impl Span {
+    fn holds(&self, time: Option<Timestamp>) -> bool {
+        self.after_.is_none_or(|after| time.is_some_and(|time| time >= after))
+            && self.before_.is_none_or(|before| time.is_some_and(|time| time <= before))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -127,6 +146,7 @@ impl RunsFilter {
         let mut found: Vec<&Run> = tables.runs().filter(|run| self.holds(tables, run)).collect();
         match self.sort {
             Some(Sort::ExpectedStartTimeAsc) => found.sort_by_key(|run| run.expected_start_time),
+            Some(Sort::NextScheduledStartTimeAsc) => found.sort_by_key(|run| run.next_scheduled_start_time),
             Some(Sort::ExpectedStartTimeDesc) => found.sort_by_key(|run| Reverse(run.expected_start_time)),
             Some(Sort::Other) | None => {}
         }
@@ -156,6 +176,7 @@ impl RunFilter {
             && holds(self.name.as_ref(), Some(&run.name))
             && holds(self.deployment_id.as_ref(), run.deployment_id.as_ref())
             && holds(self.parent_task_run_id.as_ref(), run.parent_task_run_id.as_ref())
+            && self.next_scheduled_start_time.as_ref().is_none_or(|span| span.holds(run.next_scheduled_start_time))
             && self.state.as_ref().is_none_or(|filter| {
                 holds(filter.state_type.as_ref(), run.state_type())
                     && holds(filter.name.as_ref(), Some(&run.state_name().to_owned()))

@@ -30,7 +30,7 @@ use worker_core::rerun::{RerunCause, RerunPolicy};
 
 use crate::audit::AuditLog;
 use crate::console::OutputSink;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, Look};
 use crate::journal::{Journal, JournalError, Record};
 use crate::live_runs::{Glance, Message};
 use crate::policy::PolicyInForce;
@@ -131,13 +131,13 @@ impl Fake {
 
 #[async_trait]
 impl ControlPlane for Fake {
-    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError> {
+    async fn deployment(&self, id: DeploymentId, _: Instant) -> Result<Option<Arc<Deployment>>, ApiError> {
         let deployment = json!({"id": id, "name": "d", "flow_id": FLOW, "tags": ["b"]});
-        Ok((!self.told().deployment_deleted).then(|| serde_json::from_value(deployment).unwrap()))
+        Ok((!self.told().deployment_deleted).then(|| Arc::new(serde_json::from_value(deployment).unwrap())))
     }
 
-    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError> {
-        Ok(serde_json::from_value(json!({"id": id, "name": "f"})).unwrap())
+    async fn flow(&self, id: FlowId, _: Instant) -> Result<Arc<Flow>, ApiError> {
+        Ok(Arc::new(serde_json::from_value(json!({"id": id, "name": "f"})).unwrap()))
     }
 
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
@@ -156,16 +156,25 @@ impl ControlPlane for Fake {
         Ok(Some(serde_json::from_value(pool).unwrap()))
     }
 
-    async fn block_by_id(&self, _: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {
+    async fn block_by_id(&self, _: BlockDocumentId, _: Instant) -> Result<Option<BlockDocument>, ApiError> {
         Ok(None)
     }
 
-    async fn block_by_name(&self, _: &str, _: &str) -> Result<Option<BlockDocument>, ApiError> {
+    async fn block_by_name(&self, _: &str, _: &str, _: Instant) -> Result<Option<BlockDocument>, ApiError> {
         Ok(None)
     }
 
-    async fn variable(&self, _: &str) -> Result<Option<Variable>, ApiError> {
+    async fn variable(&self, _: &str, _: Instant) -> Result<Option<Variable>, ApiError> {
         Ok(None)
+    }
+
+    async fn look(&self, _: RunId) -> Option<Look> {
+        let current = self.reached().ok()?.current.clone()?;
+        Some(Look { state_type: Some(current.state_type), asked: Instant::now() })
+    }
+
+    async fn claim(&self, run: RunId, request: &SetStateRequest) -> Result<Verdict, ApiError> {
+        self.propose(run, request, CallKind::Claim).await
     }
 
     async fn propose(&self, _: RunId, request: &SetStateRequest, _: CallKind) -> Result<Verdict, ApiError> {

@@ -4,8 +4,8 @@
 //! through the real client, because headers, retries and undecodable answers are where workers break.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::redaction::KnownSecrets;
 use async_trait::async_trait;
 use central_api_client::{ApiError, CallKind, Client, EventEmitter, LogShipper, Verdict};
 use central_api_wire::block::{BlockDocument, Variable};
@@ -15,27 +15,41 @@ use central_api_wire::flow_run::{Flow, FlowRun, FlowRunUpdate, LabelsUpdate};
 use central_api_wire::log::LogLine;
 use central_api_wire::state::{SetStateRequest, State};
 use central_api_wire::work_pool::WorkPool;
+use tokio::time::Instant;
 use worker_core::ids::{BlockDocumentId, DeploymentId, FlowId, InfraId, RunId};
+
+pub use looks::Look;
+use looks::Looks;
+use shared_reads::SharedReads;
+
+use crate::redaction::KnownSecrets;
+
+mod looks;
+mod shared_reads;
 
 /// The central API as one run sees it. "Not found" is an answer, not an error, where a worker can go on without.
 #[async_trait]
 pub trait ControlPlane: fmt::Debug + Send + Sync + 'static {
-    /// A deployment; `None` if it was deleted.
-    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError>;
-    /// A flow.
-    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError>;
+    /// A deployment as it was at `since` or later; `None` if it was deleted.
+    async fn deployment(&self, id: DeploymentId, since: Instant) -> Result<Option<Arc<Deployment>>, ApiError>;
+    /// A flow as it was at `since` or later.
+    async fn flow(&self, id: FlowId, since: Instant) -> Result<Arc<Flow>, ApiError>;
     /// A run as it is now; `None` if it was deleted.
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError>;
     /// The states that a run has had, oldest first.
     async fn states(&self, id: RunId) -> Result<Vec<State>, ApiError>;
     /// A pool; `None` if it was deleted.
     async fn work_pool(&self, name: &str) -> Result<Option<WorkPool>, ApiError>;
-    /// A block with its secrets; `None` if there is none.
-    async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError>;
-    /// A block with its secrets; `None` if there is none.
-    async fn block_by_name(&self, slug: &str, name: &str) -> Result<Option<BlockDocument>, ApiError>;
-    /// A variable; `None` if there is none.
-    async fn variable(&self, name: &str) -> Result<Option<Variable>, ApiError>;
+    /// A block with its secrets as it was at `since` or later; `None` if there is none.
+    async fn block_by_id(&self, id: BlockDocumentId, since: Instant) -> Result<Option<BlockDocument>, ApiError>;
+    /// A block with its secrets as it was at `since` or later; `None` if there is none.
+    async fn block_by_name(&self, slug: &str, name: &str, since: Instant) -> Result<Option<BlockDocument>, ApiError>;
+    /// A variable as it was at `since` or later; `None` if there is none.
+    async fn variable(&self, name: &str, since: Instant) -> Result<Option<Variable>, ApiError>;
+    /// How a run is now, asked together with others; `None` if the API does not say.
+    async fn look(&self, run: RunId) -> Option<Look>;
+    /// Proposes Pending for a run that is not ours yet.
+    async fn claim(&self, run: RunId, request: &SetStateRequest) -> Result<Verdict, ApiError>;
     /// Proposes a state.
     async fn propose(&self, run: RunId, request: &SetStateRequest, kind: CallKind) -> Result<Verdict, ApiError>;
     /// Stores the infrastructure's id.
@@ -57,12 +71,30 @@ pub struct RemoteControlPlane {
     logs: LogShipper,
     events: EventEmitter,
     secrets: KnownSecrets,
+    together: Arc<Together>,
+}
+
+/// What the runs of all pools at an API ask together.
+#[derive(Debug, Default)]
+pub struct Together {
+    deployments: SharedReads<DeploymentId, Option<Arc<Deployment>>>,
+    flows: SharedReads<FlowId, Arc<Flow>>,
+    blocks: SharedReads<BlockDocumentId, Option<BlockDocument>>,
+    named_blocks: SharedReads<(String, String), Option<BlockDocument>>,
+    variables: SharedReads<String, Option<Variable>>,
+    looks: Looks,
 }
 
 impl RemoteControlPlane {
     /// Joins the three ways to the API. The client is the one attributed to the run's worker. What is told loses the secrets.
-    pub const fn new(client: Client, logs: LogShipper, events: EventEmitter, secrets: KnownSecrets) -> Self {
-        Self { client, logs, events, secrets }
+    pub const fn new(
+        client: Client,
+        logs: LogShipper,
+        events: EventEmitter,
+        secrets: KnownSecrets,
+        together: Arc<Together>,
+    ) -> Self {
+        Self { client, logs, events, secrets, together }
     }
 }
 
@@ -76,12 +108,13 @@ fn found<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
 
 #[async_trait]
 impl ControlPlane for RemoteControlPlane {
-    async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ApiError> {
-        found(self.client.deployment(id).await)
+    async fn deployment(&self, id: DeploymentId, since: Instant) -> Result<Option<Arc<Deployment>>, ApiError> {
+        let read = || async { Ok(found(self.client.deployment(id).await)?.map(Arc::new)) };
+        self.together.deployments.get(id, since, read).await
     }
 
-    async fn flow(&self, id: FlowId) -> Result<Flow, ApiError> {
-        self.client.flow(id).await
+    async fn flow(&self, id: FlowId, since: Instant) -> Result<Arc<Flow>, ApiError> {
+        self.together.flows.get(id, since, || async { self.client.flow(id).await.map(Arc::new) }).await
     }
 
     async fn flow_run(&self, id: RunId) -> Result<Option<FlowRun>, ApiError> {
@@ -96,16 +129,26 @@ impl ControlPlane for RemoteControlPlane {
         found(self.client.work_pool(name).await)
     }
 
-    async fn block_by_id(&self, id: BlockDocumentId) -> Result<Option<BlockDocument>, ApiError> {
-        found(self.client.block_by_id(id).await)
+    async fn block_by_id(&self, id: BlockDocumentId, since: Instant) -> Result<Option<BlockDocument>, ApiError> {
+        self.together.blocks.get(id, since, || async { found(self.client.block_by_id(id).await) }).await
     }
 
-    async fn block_by_name(&self, slug: &str, name: &str) -> Result<Option<BlockDocument>, ApiError> {
-        found(self.client.block_by_name(slug, name).await)
+    async fn block_by_name(&self, slug: &str, name: &str, since: Instant) -> Result<Option<BlockDocument>, ApiError> {
+        let key = (slug.to_owned(), name.to_owned());
+        let read = || async { found(self.client.block_by_name(slug, name).await) };
+        self.together.named_blocks.get(key, since, read).await
     }
 
-    async fn variable(&self, name: &str) -> Result<Option<Variable>, ApiError> {
-        self.client.variable(name).await
+    async fn variable(&self, name: &str, since: Instant) -> Result<Option<Variable>, ApiError> {
+        self.together.variables.get(name.to_owned(), since, || self.client.variable(name)).await
+    }
+
+    async fn look(&self, run: RunId) -> Option<Look> {
+        self.together.looks.look(&self.client.for_claims(), run).await
+    }
+
+    async fn claim(&self, run: RunId, request: &SetStateRequest) -> Result<Verdict, ApiError> {
+        self.client.for_claims().set_state(run, request, CallKind::Claim).await
     }
 
     async fn propose(&self, run: RunId, request: &SetStateRequest, kind: CallKind) -> Result<Verdict, ApiError> {
