@@ -47,4 +47,5 @@ mod shadow;
 mod submission;
 mod teardown;
 mod unusable;
+mod warm;
 mod workspaces;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
 use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner, Unheard};
-use infra_process::{Confinement, Inheritance, ProcessPlugin, ProcessSettings, SupervisorProgram};
+use infra_process::{Confinement, Inheritance, ProcessPlugin, ProcessSettings, SupervisorProgram, Warm};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -63,6 +63,7 @@ impl Bench {
             worker_environment,
             inheritance: Inheritance::Everything,
             confinement: Confinement::default(),
+            warm: Warm::Off,
             runs_directory,
             owner,
             supervisor,
