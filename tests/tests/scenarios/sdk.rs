@@ -104,7 +104,8 @@ impl Flows {
 
 /// Whether a daemon has no process but what runs are forked from.
 fn no_runs_of(daemon: &Daemon) -> bool {
-    let is_zygote = |pid: &i32| fs_err::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"worker-warmpool\0"));
+    let is_zygote =
+        |pid: &i32| fs_err::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"worker-warmpool\0"));
     daemon.offspring().iter().all(is_zygote)
 }
 

@@ -48,7 +48,8 @@ impl Flows {
         let lab = Lab::on_server(server.rest.api_url());
         let (pool, sdk, notes) = (lab.pool().await, Sdk::new(lab.api.api_url()), Marks::new());
         let source = workspace_root().join("tests/flows");
-        let variables = json!({"NOTES": notes.folder(), "A_VARIABLE": "of the job", "PREFECT_LOGGING_EXTRA_LOGGERS": "extra"});
+        let variables =
+            json!({"NOTES": notes.folder(), "A_VARIABLE": "of the job", "PREFECT_LOGGING_EXTRA_LOGGERS": "extra"});
         let variables = Map::from_iter([("env".to_owned(), variables)]);
         let deployments = sdk.deploy(source.to_str().unwrap(), &pool.name, variables, &FLOWS).await;
         Self { lab, pool, notes, deployments }
@@ -62,12 +63,15 @@ impl Flows {
         let name = self.lab.run(run).await.name;
         let plain = |text: &str| text.replace(&run.to_string(), "RUN").replace(&name, "NAME");
         let log = self.lab.api.logs(run).await.into_iter();
-        let mut log: Vec<(i32, String)> = log.map(|line| (line.level, plain(&line.message))).filter(of_the_run).collect();
+        let mut log: Vec<(i32, String)> =
+            log.map(|line| (line.level, plain(&line.message))).filter(of_the_run).collect();
         // What several threads and processes say comes in any order.
         log.sort();
         let written = self.written("same", run).map_or(Value::Null, |text| {
             let key = self.written("differs", run).and_then(|text| serde_json::from_str::<Value>(&text).ok());
-            let key = key.and_then(|differs| differs["key"].as_str().map(str::to_owned)).unwrap_or_else(|| "NO KEY".to_owned());
+            let key = key
+                .and_then(|differs| differs["key"].as_str().map(str::to_owned))
+                .unwrap_or_else(|| "NO KEY".to_owned());
             serde_json::from_str(&plain(&text.replace(&key, "KEY"))).unwrap()
         });
         let message = state.message.map(|message| plain(&message));
@@ -153,7 +157,8 @@ pub(crate) async fn a_flow_cannot_tell_whether_it_started_warm(server: &PrefectS
 
 /// The processes that a daemon forks runs from.
 fn zygotes(daemon: &Daemon) -> Vec<i32> {
-    let is_one = |pid: &i32| fs_err::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"worker-warmpool\0"));
+    let is_one =
+        |pid: &i32| fs_err::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"worker-warmpool\0"));
     daemon.offspring().into_iter().filter(is_one).collect()
 }
 
@@ -166,7 +171,8 @@ pub(crate) async fn nothing_is_lost_with_a_zygote(server: &PrefectServer) {
     assert!(flows.is_warm(first));
     for _ in 0..3 {
         let before = zygotes(&daemon);
-        let runs = [flows.pool.run(flows.deployments[FLOWS[0]]).await, flows.pool.run(flows.deployments[FLOWS[0]]).await];
+        let runs =
+            [flows.pool.run(flows.deployments[FLOWS[0]]).await, flows.pool.run(flows.deployments[FLOWS[0]]).await];
         for pid in &before {
             kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
         }

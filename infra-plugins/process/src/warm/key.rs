@@ -247,7 +247,12 @@ mod tests {
     #[test]
     fn runs_that_watch_their_python_or_look_for_modules_where_they_are_start_cold() {
         let key = |environment: &[(&str, &str)]| Key::of(&spec(environment), &BTreeMap::new());
-        for (name, value) in [("PYTHONTRACEMALLOC", "1"), ("PYTHONHASHSEED", "random"), ("PYTHONPATH", "/lib:lib"), ("PYTHONPATH", "/lib:")] {
+        for (name, value) in [
+            ("PYTHONTRACEMALLOC", "1"),
+            ("PYTHONHASHSEED", "random"),
+            ("PYTHONPATH", "/lib:lib"),
+            ("PYTHONPATH", "/lib:"),
+        ] {
             assert!(key(&[(name, value)]).is_none(), "{name}={value}");
         }
         assert!(key(&[("PYTHONTRACEMALLOC", ""), ("PYTHONHASHSEED", "0"), ("PYTHONPATH", "/lib")]).is_some());

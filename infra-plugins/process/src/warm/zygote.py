@@ -101,12 +101,14 @@ def zygote():
         with open(f"/proc/self/task/{os.getpid()}/children") as children:
             if children.read().split():
                 raise Unfit("something that is imported starts processes")
-        # The directory's own descriptor is among them.
-        opened = {int(name) for name in os.listdir("/proc/self/fd")} - descriptors
-        opened = {number for number in opened if os.path.exists(f"/proc/self/fd/{number}")}
-        if opened:
+        if open_descriptors() - descriptors:
             raise Unfit("something that is imported keeps files open")
         look_at_settings()
+
+    def open_descriptors():
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+        # That of the directory is among them, and closed by now.
+        return {number for number in numbers if os.path.lexists(f"/proc/self/fd/{number}")}
 
     def look_at_settings():
         import prefect.settings
@@ -147,6 +149,8 @@ def zygote():
     def main_program():
         """The whole life of the zygote. Returns only in a fork."""
         worker = os.getppid()
+        # What the worker itself was started with goes on to every run, as in a cold start.
+        inherited = open_descriptors()
         control = socket.socket(fileno=os.dup(ANSWER))
         for number, flags in ((SPEC, os.O_RDONLY), (ANSWER, os.O_WRONLY)):
             null = os.open(os.devnull, flags)
@@ -160,7 +164,7 @@ def zygote():
             import prefect
             import prefect.settings
 
-            look_fit({0, 1, 2, control.fileno()})
+            look_fit(inherited | {control.fileno()})
             ready = {
                 "python": "%d.%d" % sys.version_info[:2],
                 "sdk": prefect.__version__,
