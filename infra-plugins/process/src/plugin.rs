@@ -233,6 +233,7 @@ impl InfraPlugin for ProcessPlugin {
 
     async fn check(&self) -> Vec<Finding> {
         let mut findings = vec![check::interpreter_has_prefect(&self.settings).await];
+        findings.extend(check::warm_starts(&self.settings).await);
         findings.extend(check::confinement(&self.settings));
         findings.push(check::cgroups());
         findings

@@ -39,7 +39,7 @@ struct Outcome {
     state: StateType,
     message: Option<String>,
     history: Vec<String>,
-    log: Vec<(i32, String)>,
+    log: Vec<(u8, String)>,
     written: Value,
 }
 
@@ -63,7 +63,7 @@ impl Flows {
         let name = self.lab.run(run).await.name;
         let plain = |text: &str| text.replace(&run.to_string(), "RUN").replace(&name, "NAME");
         let log = self.lab.api.logs(run).await.into_iter();
-        let mut log: Vec<(i32, String)> =
+        let mut log: Vec<(u8, String)> =
             log.map(|line| (line.level, plain(&line.message))).filter(of_the_run).collect();
         // What several threads and processes say comes in any order.
         log.sort();
@@ -93,7 +93,7 @@ impl Flows {
 }
 
 /// Prefect says how many seconds passed and where its page is; an address of memory is nobody's business.
-fn of_the_run((_, line): &(i32, String)) -> bool {
+fn of_the_run((_, line): &(u8, String)) -> bool {
     !line.contains("View at ")
 }
 

@@ -77,8 +77,8 @@ const HASH_SEED: &str = "PYTHONHASHSEED";
 const ENGINE: [&str; 2] = ["-m", "prefect.engine"];
 
 /// What all forks of a zygote have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
     pub(super) python: Utf8PathBuf,
     /// Neither what is of one run nor what looks like a secret.
     pub(super) environment: BTreeMap<String, String>,
@@ -116,6 +116,13 @@ impl Key {
             environment.insert(PYTHON_PATH.to_owned(), path.clone());
         }
         Some(Self { python: spec.program.clone(), environment })
+    }
+
+    /// That of a run which sets nothing of its own.
+    pub(super) fn of_any(python: &Utf8Path, inherited: &BTreeMap<String, String>) -> Self {
+        let common = inherited.iter().filter(|(name, value)| !masking::is_secret(name, value));
+        let environment = common.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { python: python.to_owned(), environment }
     }
 
     /// The entries of the module search path that the zygote has from a variable.

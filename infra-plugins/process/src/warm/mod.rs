@@ -10,6 +10,7 @@ mod key;
 mod zygote;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -77,8 +78,7 @@ impl Warm {
     }
 }
 
-/// The zygotes of a plugin.
-#[derive(Debug)]
+/// The zygotes of a plugin. `Debug` leaves the environment out: it holds secrets.
 pub(crate) struct WarmPool {
     warm: Warm,
     /// What every run gets of the worker's environment.
@@ -86,7 +86,7 @@ pub(crate) struct WarmPool {
     places: Arc<Mutex<Places>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Places {
     by_key: BTreeMap<Key, Place>,
     /// Ends zygotes that nobody needs.
@@ -94,10 +94,10 @@ struct Places {
 }
 
 /// One zygote, or the knowledge that there cannot be one. Locked while it is started: whoever needs it waits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Place(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum State {
     #[default]
     Empty,
@@ -128,6 +128,22 @@ enum Cold {
     Unreadable(io::Error),
     #[error("its zygote does not answer: {0}")]
     Broken(io::Error),
+}
+
+/// Whether runs of an interpreter could be forked, and what of it if so. Starts one, which ends again.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) async fn look(python: &Utf8Path, inherited: &BTreeMap<String, String>) -> Result<String, String> {
+    let key = Key::of_any(python, inherited);
+    let zygote = Zygote::start(&key).await.map_err(|unfit| unfit.to_string())?;
+    Ok(zygote.ready.versions())
+}
+
+impl fmt::Debug for WarmPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarmPool").field("warm", &self.warm).finish_non_exhaustive()
+    }
 }
 
 impl WarmPool {

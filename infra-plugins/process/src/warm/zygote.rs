@@ -54,6 +54,13 @@ enum Said {
     Unfit(String),
 }
 
+impl Ready {
+    /// What was imported.
+    pub(super) fn versions(&self) -> String {
+        format!("Python {} and Prefect {}", self.python, self.sdk)
+    }
+}
+
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
@@ -67,7 +74,6 @@ pub(super) enum Unfit {
     Broken(#[source] io::Error),
 }
 
-#[derive(Debug)]
 pub(super) struct Zygote {
     pub(super) ready: Ready,
     pub(super) since: Instant,

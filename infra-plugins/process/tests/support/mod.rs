@@ -92,6 +92,13 @@ impl Bench {
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
     }
 
+    /// A worker whose runs start warm.
+    pub(crate) fn warm(python: &Utf8Path, variables: &[(&str, &str)], warm: Warm) -> Self {
+        let bench = Self::with_environment(variables);
+        let settings = ProcessSettings { python: Some(python.to_string()), warm, ..bench.settings };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
+    }
+
     /// Another worker with the same settings, which has started nothing itself.
     pub(crate) fn another_worker(&self) -> Self {
         Self {
