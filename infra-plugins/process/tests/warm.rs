@@ -193,7 +193,8 @@ async fn an_interpreter_that_cannot_be_forked_starts_cold() {
 #[tokio::test]
 async fn a_look_at_the_machine_says_whether_runs_start_warm() {
     let machine = Machine::new();
-    let says = async |text: &str| machine.bench.plugin.check().await.iter().any(|finding| finding.message.contains(text));
+    let says =
+        async |text: &str| machine.bench.plugin.check().await.iter().any(|finding| finding.message.contains(text));
     assert!(says("can start warm: they are forked from Python 3.").await);
     std::fs::write(machine.sdk().join("prefect/main.py"), "kept = open('/dev/null')").unwrap();
     assert!(says("runs start cold although `process.warm` is set: something that is imported keeps files open").await);

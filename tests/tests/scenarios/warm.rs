@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use central_api_wire::state::StateType;
+use futures::{StreamExt as _, stream};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use worker_core::ids::{DeploymentId, RunId};
@@ -74,9 +75,14 @@ impl Flows {
                 .unwrap_or_else(|| "NO KEY".to_owned());
             serde_json::from_str(&plain(&text.replace(&key, "KEY"))).unwrap()
         });
-        let message = state.message.map(|message| plain(&message));
+        let message = state.message.map(|message| without_times(&plain(&message)));
         let history = self.lab.history(run).await;
         (run, Outcome { state: state.state_type, message, history, log, written })
+    }
+
+    /// That of each flow, a few at a time.
+    async fn outcomes(&self) -> Vec<(RunId, Outcome)> {
+        stream::iter(FLOWS).map(|flow| self.outcome(flow)).buffered(3).collect().await
     }
 
     fn written(&self, what: &str, run: RunId) -> Option<String> {
@@ -92,12 +98,23 @@ impl Flows {
     }
 }
 
-/// Prefect says how many seconds passed and where its page is; an address of memory is nobody's business.
+/// A text whose lines may begin with the time of day.
+fn without_times(text: &str) -> String {
+    let without = |line: &str| match line.split_once(" | ") {
+        Some((time, rest)) if time.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')) => {
+            format!("TIME | {rest}")
+        }
+        _ => line.to_owned(),
+    };
+    text.lines().map(without).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the page of a run is does not matter.
 fn of_the_run((_, line): &(u8, String)) -> bool {
     !line.contains("View at ")
 }
 
-/// The one difference of two values, or several, for people.
+/// Where two values differ.
 fn differences(path: &str, cold: &Value, warm: &Value, found: &mut Vec<String>) {
     match (cold, warm) {
         (Value::Object(cold), Value::Object(warm)) => {
@@ -115,26 +132,22 @@ fn differences(path: &str, cold: &Value, warm: &Value, found: &mut Vec<String>) 
 /// The same runs both ways.
 pub(crate) async fn a_flow_cannot_tell_whether_it_started_warm(server: &PrefectServer) {
     let flows = Flows::on(server).await;
-    let cold = flows.pool.daemon().with_python().started().await;
-    let mut of_cold = Vec::new();
-    for flow in FLOWS {
-        of_cold.push(flows.outcome(flow).await);
-    }
+    let spec = || flows.pool.daemon().name("the-worker").with_python();
+    let cold = spec().started().await;
+    let of_cold = flows.outcomes().await;
     let home = cold.kill().await;
-    let warm = flows.pool.daemon().with_python().env("WORKER_PROCESS_WARM", "auto").spawn_in(home);
+    let warm = spec().env("WORKER_PROCESS_WARM", "auto").spawn_in(home);
     warm.stdout.wait_for(" started!", PATIENT).await;
+    let of_warm = flows.outcomes().await;
     let mut found = Vec::new();
-    let mut of_warm = Vec::new();
-    for (flow, (_, cold)) in FLOWS.into_iter().zip(&of_cold) {
-        let (run, warm) = flows.outcome(flow).await;
+    for (flow, ((_, cold), (_, warm))) in FLOWS.into_iter().zip(of_cold.iter().zip(&of_warm)) {
         differences(&format!("{flow} written"), &cold.written, &warm.written, &mut found);
-        let seen = |of: &Outcome| json!([format!("{:?}", of.state), of.message, of.history, of.log]);
-        differences(flow, &seen(cold), &seen(&warm), &mut found);
-        of_warm.push(run);
+        let seen = |of: &Outcome| json!({"state": format!("{:?}", of.state), "message": of.message, "history": of.history, "log": of.log});
+        differences(flow, &seen(cold), &seen(warm), &mut found);
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 
-    let (described_cold, described_warm) = (of_cold[0].0, of_warm[0]);
+    let (described_cold, described_warm) = (of_cold[0].0, of_warm[0].0);
     assert!(!flows.is_warm(described_cold) && flows.is_warm(described_warm));
     assert_eq!(warm.stderr.count("flow runs start warm"), 1);
     // What a cold run has imported before its flow, and nothing that is not the SDK's own.

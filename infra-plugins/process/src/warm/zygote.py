@@ -198,11 +198,13 @@ def zygote():
 
     def leave(worker):
         """Ends, but not before its children while the worker is there: as process 1 it would inherit them, and not wait."""
-        if os.getppid() == worker:
-            try:
-                os.wait()
-            except ChildProcessError:
-                pass
+        try:
+            while os.getppid() == worker:
+                os.waitpid(-1, os.WNOHANG)
+                time.sleep(1)
+        except ChildProcessError:
+            # There is none left.
+            pass
         os._exit(0)
 
     def supervise(control, order, descriptors):
