@@ -45,5 +45,6 @@ pub use worker::{
     AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
     HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat,
     LogSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
-    SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WorkerSettings, WorkspaceSettings, place,
+    SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WarmStarts, WorkerSettings, WorkspaceSettings,
+    place,
 };

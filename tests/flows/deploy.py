@@ -2,7 +2,7 @@
 
     python deploy.py SOURCE POOL JOB_VARIABLES FLOW...
 
-SOURCE is a folder, or the address of a git repository, that holds flows.py. JOB_VARIABLES is a JSON object. The Prefect
+SOURCE is a folder, or the address of a git repository, that holds flows.py. A FLOW of another file is named FILE:FLOW. JOB_VARIABLES is a JSON object. The Prefect
 settings say which server.
 """
 
@@ -17,7 +17,7 @@ def main(source: str, pool: str, job_variables: str, *flows: str):
     storage = GitRepository(url=source, branch="main") if "://" in source else source
     deployments = {}
     for name in flows:
-        loaded = flow.from_source(storage, entrypoint=f"flows.py:{name}")
+        loaded = flow.from_source(storage, entrypoint=name if ":" in name else f"flows.py:{name}")
         deployments[name] = loaded.deploy(
             name="git" if storage is not source else "folder",
             work_pool_name=pool,

@@ -10,7 +10,7 @@ pub use infra_docker::{Cleanup, DockerSettings, Secrets};
 use infra_kubernetes::KubernetesPlugin;
 use infra_process::ProcessPlugin;
 pub use infra_process::{
-    Confinement, Inheritance, ProcessSettings, RunAs, SUPERVISE_RUN, SupervisorProgram, raise_open_files_limit,
+    Confinement, Inheritance, ProcessSettings, RunAs, SUPERVISE_RUN, SupervisorProgram, Warm, raise_open_files_limit,
     supervise,
 };
 use worker_core::handle::PluginKind;

@@ -153,11 +153,16 @@ impl WorkerFileReading<'_> {
     fn value(&mut self, key: &Key, value: &DeValue<'_>, line: usize) -> Option<Raw> {
         let fits = match (key.kind, value) {
             (
-                KeyKind::Text | KeyKind::Name | KeyKind::Path | KeyKind::Secret | KeyKind::Choice(_),
+                KeyKind::Text
+                | KeyKind::Name
+                | KeyKind::Path
+                | KeyKind::Secret
+                | KeyKind::Choice(_)
+                | KeyKind::ChoiceOrCount(_),
                 DeValue::String(_),
             )
             | (KeyKind::Seconds | KeyKind::Interval, DeValue::Integer(_) | DeValue::Float(_))
-            | (KeyKind::WholeSeconds | KeyKind::Count, DeValue::Integer(_))
+            | (KeyKind::WholeSeconds | KeyKind::Count | KeyKind::ChoiceOrCount(_), DeValue::Integer(_))
             | (KeyKind::Bool, DeValue::Boolean(_))
             | (KeyKind::Headers, DeValue::Table(_)) => true,
             (KeyKind::Names, DeValue::Array(items)) => {

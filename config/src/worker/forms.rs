@@ -9,7 +9,7 @@ use super::{
     },
     types::{
         DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LatePolicy, LogFormat,
-        ProcessEnvironmentMode, RunsAtStop,
+        ProcessEnvironmentMode, RunsAtStop, WarmStarts,
     },
 };
 use crate::{
@@ -94,6 +94,14 @@ pub(super) fn environment(raw: &Raw) -> Result<ProcessEnvironmentMode, Refusal> 
     match word(raw, ENVIRONMENTS)?.as_str() {
         "inherit" => Ok(ProcessEnvironmentMode::Inherit),
         _ => Ok(ProcessEnvironmentMode::Clean),
+    }
+}
+
+pub(super) fn warm(raw: &Raw) -> Result<WarmStarts, Refusal> {
+    match value::text(&Raw::Text(raw.clone().into_text()))?.to_ascii_lowercase().as_str() {
+        "off" => Ok(WarmStarts::Off),
+        "auto" => Ok(WarmStarts::Auto),
+        _ => count(raw).map(WarmStarts::Kept).map_err(|_| refusal("must be one of off, auto, or a whole number", raw)),
     }
 }
 

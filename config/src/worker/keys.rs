@@ -47,6 +47,8 @@ pub enum KeyKind {
     Bool,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// One of some words, or a whole number of at least one.
+    ChoiceOrCount(&'static [&'static str]),
     /// An array of names.
     Names,
     /// HTTP headers with their values.
@@ -68,6 +70,7 @@ impl KeyKind {
             Self::Names => "an array of strings",
             Self::Headers => "a table of headers",
             Self::Choice(words) => return format!("one of {}", words.join(", ")),
+            Self::ChoiceOrCount(words) => return format!("one of {}, or a whole number", words.join(", ")),
         };
         wanted.to_owned()
     }
@@ -336,6 +339,7 @@ pub const KEYS: &[Key] = &[
     KILL_GRACE,
     ENVIRONMENT,
     ENVIRONMENT_ALLOW,
+    WARM,
     SANDBOX_USER,
     SANDBOX_MEMORY,
     SANDBOX_CPU,

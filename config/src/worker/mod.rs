@@ -20,6 +20,6 @@ pub use types::{
     AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
     HoldSlots, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat, LogSettings,
     PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxSettings, ShutdownSettings,
-    StartSettings, WorkerSettings,
+    StartSettings, WarmStarts, WorkerSettings,
 };
 pub use workspace::{WORKSPACE_KEYS, WorkspaceSettings};

@@ -14,7 +14,7 @@ use super::{
         AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets,
         DockerSettings, HoldSlots, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LogFormat, LogSettings,
         PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxSettings, ShutdownSettings,
-        StartSettings, WorkerSettings,
+        StartSettings, WarmStarts, WorkerSettings,
     },
     workspace::WorkspaceSettings,
 };
@@ -102,6 +102,10 @@ impl WorkerReading<'_, '_> {
                 format!("{mode:?}").to_ascii_lowercase()
             }),
             environment_allow: self.optional_list(&keys::ENVIRONMENT_ALLOW, forms::variables),
+            warm: self.or(&keys::WARM, forms::warm, WarmStarts::Off, |warm| match warm {
+                WarmStarts::Kept(most) => most.to_string(),
+                word => format!("{word:?}").to_ascii_lowercase(),
+            }),
         }
     }
 

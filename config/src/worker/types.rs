@@ -56,6 +56,19 @@ pub struct ProcessSettings {
     pub environment: ProcessEnvironmentMode,
     /// What they get of it besides: names, with `*`.
     pub environment_allow: Vec<String>,
+    /// Whether runs start warm.
+    pub warm: WarmStarts,
+}
+
+/// Whether local processes start warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarmStarts {
+    /// None does.
+    Off,
+    /// Those that can.
+    Auto,
+    /// Those that can, from so many preloaded interpreters.
+    Kept(NonZeroUsize),
 }
 
 /// What local processes get of the worker's environment.

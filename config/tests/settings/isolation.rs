@@ -1,7 +1,9 @@
 //! What runs may do and what they get of the worker.
 
+use std::num::NonZeroUsize;
+
 use secrecy::ExposeSecret;
-use worker_config::{ProcessEnvironmentMode, RunApiKey};
+use worker_config::{ProcessEnvironmentMode, RunApiKey, WarmStarts};
 
 use crate::surroundings::{Surroundings, shown};
 
@@ -14,6 +16,21 @@ fn processes_get_a_clean_environment_unless_the_settings_say_otherwise() {
     let process = Surroundings::new().file("etc/worker/worker.toml", file).load().settings.worker.process;
     assert_eq!(process.environment, ProcessEnvironmentMode::Inherit);
     assert_eq!(process.environment_allow, ["AWS_*"]);
+}
+
+#[test]
+fn runs_start_cold_unless_the_settings_say_how_many_may_start_warm() {
+    let warm = |surroundings: Surroundings| surroundings.load().settings.worker.process.warm;
+    let of_file =
+        |value: &str| Surroundings::new().file("etc/worker/worker.toml", &format!("[process]\nwarm = {value}\n"));
+    assert_eq!(warm(Surroundings::new()), WarmStarts::Off);
+    assert_eq!(warm(of_file("\"auto\"")), WarmStarts::Auto);
+    assert_eq!(warm(of_file("3")), WarmStarts::Kept(NonZeroUsize::new(3).unwrap()));
+    assert_eq!(
+        warm(Surroundings::new().env("WORKER_PROCESS_WARM", "2")),
+        WarmStarts::Kept(NonZeroUsize::new(2).unwrap())
+    );
+    assert_eq!(shown(&of_file("3").load(), "process.warm").as_deref(), Some("3"));
 }
 
 #[test]

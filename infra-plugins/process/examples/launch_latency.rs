@@ -37,6 +37,7 @@ async fn measure(folder: &Utf8Path) -> Result<(), Box<dyn Error>> {
     let plugin = ProcessPlugin::new(ProcessSettings {
         python: None,
         inheritance: infra_process::Inheritance::Everything,
+        warm: infra_process::Warm::Off,
         confinement: infra_process::Confinement::default(),
         worker_environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         runs_directory: folder.join("runs"),

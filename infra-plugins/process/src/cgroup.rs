@@ -65,6 +65,11 @@ impl Cgroup {
         (forked, left)
     }
 
+    /// Moves another process into it.
+    pub(crate) fn take_in(&self, pid: i32) -> io::Result<()> {
+        std::fs::write(self.0.join("cgroup.procs"), pid.to_string())
+    }
+
     /// Kills all that is in it, with one write on newer kernels.
     pub(crate) fn kill(&self) {
         if std::fs::write(self.0.join("cgroup.kill"), "1").is_ok() {

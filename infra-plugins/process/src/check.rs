@@ -17,6 +17,7 @@ use crate::environment;
 use crate::error::INTERPRETER_HINT;
 use crate::interpreter;
 use crate::settings::ProcessSettings;
+use crate::warm::{self, Warm};
 
 /// How long the interpreter may take to answer.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -106,6 +107,26 @@ pub(crate) async fn interpreter_has_prefect(settings: &ProcessSettings) -> Findi
             Finding { severity: Severity::Warning, message, hint: None }
         }
     }
+}
+
+/// Whether runs start warm, where that is asked for.
+pub(crate) async fn warm_starts(settings: &ProcessSettings) -> Option<Finding> {
+    if settings.warm == Warm::Off {
+        return None;
+    }
+    // That there is none is said already.
+    let python = interpreter::choose(settings).ok()?;
+    Some(match warm::look(&python, &environment::inherited(settings)).await {
+        Ok(versions) => {
+            let message = format!("runs of the default command can start warm: they are forked from {versions}");
+            Finding { severity: Severity::Ok, message, hint: None }
+        }
+        Err(why) => Finding {
+            severity: Severity::Warning,
+            message: format!("runs start cold although `process.warm` is set: {why}"),
+            hint: Some("see docs/warm-starts.md for what starts warm, or set `process.warm` to `off`".to_owned()),
+        },
+    })
 }
 
 fn has_sdk(python: &Utf8Path, version: &str) -> Finding {

@@ -1,11 +1,13 @@
 //! Launching a run: starting its supervisor, and hearing what came of it.
 
+use std::fs::File;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use worker_core::ids::LaunchKey;
@@ -18,6 +20,7 @@ use crate::open_files;
 use crate::plan::ProcessPlan;
 use crate::settings::{ProcessSettings, SupervisorProgram};
 use crate::supervisor::{Answer, LaunchSpec, RELEASE, Started, since_boot};
+use crate::warm::WarmPool;
 
 /// What a supervisor is called in the process table.
 const SUPERVISOR: &str = "worker-supervisor";
@@ -25,25 +28,28 @@ const SUPERVISOR: &str = "worker-supervisor";
 /// How long a supervisor may take to say what came of the launch.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// Starts a run under a supervisor of its own, which is a child of this process; `None` if somebody else has claimed it.
+/// A run that was started, and its supervisor if that is a child of this process.
+pub(crate) type Launched = (Started, Option<Child>);
+
+/// Starts a run under a supervisor of its own; `None` if somebody else has claimed it.
 pub(crate) async fn launch(
     settings: &ProcessSettings,
+    warm: &WarmPool,
     key: LaunchKey,
     plan: ProcessPlan,
     folder: &RunFolder,
-) -> Result<Option<(Started, Child)>, ProcessError> {
+) -> Result<Option<Launched>, ProcessError> {
     let working_dir = match &plan.working_dir {
         Some(path) => usable(path)?,
         None => folder.temporary_directory(),
     };
-    let spec = spec(settings, key, plan, working_dir, folder)?;
+    let mut spec = spec(settings, key, plan, working_dir, folder)?;
     let unusable = |source| ProcessError::RunFolder { path: folder.path().to_owned(), source };
     folder.make().map_err(unusable)?;
     fs_err::create_dir_all(folder.temporary_directory()).map_err(unusable)?;
-    let mut child = spawn(&settings.supervisor, key).map_err(ProcessError::NoSupervisor)?;
-    let answer = match timeout(START_LIMIT, hear(&mut child, &spec)).await {
-        Ok(answer) => answer.map_err(ProcessError::SilentSupervisor)?,
-        Err(_) => return Err(ProcessError::SilentSupervisor(io::ErrorKind::TimedOut.into())),
+    let (answer, child) = match start_warm(settings, warm, &mut spec).await? {
+        Some(answer) => (answer, None),
+        None => start_cold(settings, &spec).await?,
     };
     match answer {
         Answer::Started(started) => Ok(Some((started, child))),
@@ -62,6 +68,48 @@ pub(crate) async fn launch(
             Err(ProcessError::Refused { reason })
         }
     }
+}
+
+/// Starts a supervisor that starts the command.
+async fn start_cold(settings: &ProcessSettings, spec: &LaunchSpec) -> Result<(Answer, Option<Child>), ProcessError> {
+    let mut child = spawn(&settings.supervisor, spec.key).map_err(ProcessError::NoSupervisor)?;
+    let silent = || ProcessError::SilentSupervisor(io::ErrorKind::BrokenPipe.into());
+    let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).ok_or_else(silent)?;
+    let answer = within_the_limit(hear(stdin, stdout, spec)).await?;
+    Ok((answer.map_err(ProcessError::SilentSupervisor)?, Some(child)))
+}
+
+/// Has a supervisor forked whose command is there already; `None` if it is to be started cold. The supervisor is no child of this
+/// process then: nobody has to wait for it.
+async fn start_warm(
+    settings: &ProcessSettings,
+    warm: &WarmPool,
+    spec: &mut LaunchSpec,
+) -> Result<Option<Answer>, ProcessError> {
+    let supervisor = &settings.supervisor;
+    let words = [SUPERVISOR.to_owned()].into_iter().chain(supervisor.args.clone()).chain([spec.key.to_string()]);
+    let Ok(program) = File::open(&supervisor.program) else { return Ok(None) };
+    let Some((tell, listen)) = warm.fork(spec, &program, &words.collect::<Vec<_>>()).await else { return Ok(None) };
+    spec.asked_at = now();
+    let answer = async { hear(pipe::Sender::from_owned_fd(tell)?, pipe::Receiver::from_owned_fd(listen)?, spec).await };
+    match within_the_limit(answer).await? {
+        Ok(answer) => Ok(Some(answer)),
+        // Whoever would have answered is gone. If it has claimed the run before, whoever is started now finds that.
+        Err(error) => {
+            tracing::debug!(run_id = %spec.key.run, %error, "a forked supervisor is gone; the run starts cold");
+            spec.asked_at = now();
+            Ok(None)
+        }
+    }
+}
+
+async fn within_the_limit<T>(answer: impl Future<Output = T>) -> Result<T, ProcessError> {
+    timeout(START_LIMIT, answer).await.map_err(|_| ProcessError::SilentSupervisor(io::ErrorKind::TimedOut.into()))
+}
+
+/// Milliseconds since boot.
+fn now() -> u64 {
+    u64::try_from(since_boot().as_millis()).unwrap_or_default()
 }
 
 /// Removes the folder of a launch that came to nothing, unless somebody has claimed it meanwhile.
@@ -97,7 +145,7 @@ fn spec(
         key,
         owner: settings.owner.mark().to_owned(),
         folder: folder.path().to_owned(),
-        asked_at: u64::try_from(since_boot().as_millis()).unwrap_or_default(),
+        asked_at: now(),
         open_files: open_files::given(),
         program: executable::resolve(program, &working_dir, path)?,
         arguments: arguments.to_vec(),
@@ -108,6 +156,7 @@ fn spec(
         python: plan.python,
         room: settings.confinement.has_a_room().then(|| room(settings, key, folder)),
         confinement: settings.confinement.clone(),
+        warm: None,
     })
 }
 
@@ -144,10 +193,11 @@ fn spawn(supervisor: &SupervisorProgram, key: LaunchKey) -> io::Result<Child> {
 }
 
 /// Hands the spec over and takes the answer.
-async fn hear(child: &mut Child, spec: &LaunchSpec) -> io::Result<Answer> {
-    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    };
+async fn hear(
+    mut stdin: impl AsyncWrite + Unpin,
+    stdout: impl AsyncRead + Unpin,
+    spec: &LaunchSpec,
+) -> io::Result<Answer> {
     stdin.write_all(&serde_json::to_vec(spec)?).await?;
     drop(stdin);
     let mut answer = String::new();

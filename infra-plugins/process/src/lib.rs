@@ -11,6 +11,9 @@
 //! the run. For the plugin one task that hears of changes in the folders, and one for each launch that was given up, which
 //! removes its folder after seconds; all are aborted with the plugin, and no run is touched by that.
 //!
+//! Where runs start warm, up to a few processes that runs are forked from ([`Warm`]); they end with the plugin, and no run with
+//! them.
+//!
 //! **Channels**: output goes through files, which the command writes itself and whoever watches reads on. They hold
 //! a bounded number of bytes: what was relayed is freed first, then what is oldest, and that is said where it is missing.
 //! So neither the run waits for a reader, nor does memory or the disk fill up. Orders go to a supervisor through a socket
@@ -65,6 +68,7 @@ mod tail;
 mod template;
 mod tree;
 mod uv;
+mod warm;
 
 pub use confinement::{Confinement, RunAs, UnknownUser};
 pub use environment::LAUNCH_MARKER;
@@ -73,3 +77,4 @@ pub use open_files::raise_open_files_limit;
 pub use plugin::ProcessPlugin;
 pub use settings::{ProcessSettings, SUPERVISE_RUN, SupervisorProgram};
 pub use supervisor::supervise;
+pub use warm::Warm;

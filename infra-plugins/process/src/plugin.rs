@@ -45,12 +45,14 @@ use crate::shepherd;
 use crate::stop;
 use crate::template::base_job_template;
 use crate::uv;
+use crate::warm::WarmPool;
 
 /// The plugin of kind `process`. Needs a tokio runtime with time and I/O from the first launch on.
 #[derive(Debug)]
 pub struct ProcessPlugin {
     settings: ProcessSettings,
     template: JobTemplate,
+    warm: WarmPool,
     changes: OnceLock<Changes>,
     runs: Mutex<HashMap<LaunchKey, Tended>>,
     /// What earlier worker processes left of failed launches is removed once.
@@ -77,8 +79,10 @@ impl ProcessPlugin {
         for finding in check::confinement(&settings) {
             tracing::error!("{}. {}", finding.message, finding.hint.unwrap_or_default());
         }
+        let warm = WarmPool::new(settings.warm, environment::inherited(&settings));
         Self {
             settings,
+            warm,
             template: base_job_template(),
             changes: OnceLock::new(),
             runs: Mutex::default(),
@@ -229,6 +233,7 @@ impl InfraPlugin for ProcessPlugin {
 
     async fn check(&self) -> Vec<Finding> {
         let mut findings = vec![check::interpreter_has_prefect(&self.settings).await];
+        findings.extend(check::warm_starts(&self.settings).await);
         findings.extend(check::confinement(&self.settings));
         findings.push(check::cgroups());
         findings
@@ -257,12 +262,13 @@ impl InfraPlugin for ProcessPlugin {
             return Ok(handle);
         }
         self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?;
-        let Some((started, supervisor)) = launch::launch(&self.settings, plan.key, detail, &folder).await? else {
+        let launched = launch::launch(&self.settings, &self.warm, plan.key, detail, &folder).await?;
+        let Some((started, supervisor)) = launched else {
             let handle = self.claimed(&plan.key, &folder).await?;
             return handle.ok_or_else(|| ProcessError::GivenUp.into());
         };
         let handle = HandleDetail::of_started(started).into_handle(plan.key, report_state)?;
-        self.take_in_hand(&handle, Some(supervisor))?;
+        self.take_in_hand(&handle, supervisor)?;
         Ok(handle)
     }
 

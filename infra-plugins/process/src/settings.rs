@@ -11,6 +11,7 @@ use infra_contract::Owner;
 
 use crate::confinement::Confinement;
 use crate::inheritance::Inheritance;
+use crate::warm::Warm;
 
 /// The first argument with which the worker's program becomes a supervisor.
 pub const SUPERVISE_RUN: &str = "supervise-run";
@@ -27,6 +28,8 @@ pub struct ProcessSettings {
     pub inheritance: Inheritance,
     /// How runs are kept apart.
     pub confinement: Confinement,
+    /// Whether runs start warm.
+    pub warm: Warm,
     /// Where the folders of runs are made. Created when needed.
     pub runs_directory: Utf8PathBuf,
     /// Whose runs these are, whoever else shares the directory.

@@ -50,4 +50,5 @@ mod shadow;
 mod submission;
 mod teardown;
 mod unusable;
+mod warm;
 mod workspaces;

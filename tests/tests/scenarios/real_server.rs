@@ -4,7 +4,7 @@ use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
 
 use crate::{
-    bad_input, cancellation, docker, faults, kubernetes, lifecycle, pick_up, polling, process, sdk, submission,
+    bad_input, cancellation, docker, faults, kubernetes, lifecycle, pick_up, polling, process, sdk, submission, warm,
 };
 
 #[tokio::test]
@@ -91,6 +91,18 @@ async fn misbehaviour_is_ridden_out() {
 #[tokio::test]
 async fn flows_of_the_sdk() {
     sdk::flows(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn warm_flows_of_the_sdk() {
+    sdk::warm_flows(&PrefectServer::start().await).await;
+}
+
+#[tokio::test]
+async fn warm_and_cold_starts() {
+    let server = PrefectServer::start().await;
+    warm::a_flow_cannot_tell_whether_it_started_warm(&server).await;
+    warm::nothing_is_lost_with_a_zygote(&server).await;
 }
 
 #[tokio::test]

@@ -36,11 +36,18 @@ impl Flows {
 
     /// The seconds that a flow has to end when it is cancelled.
     async fn with_grace(server: &PrefectServer, seconds: &str) -> Self {
+        Self::with(server, &[("WORKER_PROCESS_KILL_GRACE_SECONDS", seconds)]).await
+    }
+
+    /// A worker with these variables.
+    async fn with(server: &PrefectServer, variables: &[(&str, &str)]) -> Self {
         let lab = Lab::on_server(server.rest.api_url());
         let (pool, sdk, notes) = (lab.pool().await, Sdk::new(lab.api.api_url()), Marks::new());
         let folder = workspace_root().join("tests/flows");
-        let deployments = sdk.deploy(text(&folder), &pool.name, variables(&notes), FLOWS).await;
-        let daemon = pool.daemon().with_python().env("WORKER_PROCESS_KILL_GRACE_SECONDS", seconds).started().await;
+        let deployments = sdk.deploy(text(&folder), &pool.name, self::variables(&notes), FLOWS).await;
+        let spec = pool.daemon().with_python().env("WORKER_PROCESS_KILL_GRACE_SECONDS", "30");
+        let spec = variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
+        let daemon = spec.started().await;
         Self { lab, pool, sdk, notes, deployments, daemon }
     }
 
@@ -82,7 +89,7 @@ impl Flows {
 
     /// Waits until no process of any run is left.
     async fn all_processes_gone(&self) {
-        until(SOON, "the end of all processes", async || self.daemon.offspring().is_empty().then_some(())).await;
+        until(SOON, "the end of all processes", async || no_runs_of(&self.daemon).then_some(())).await;
     }
 
     /// Cancels a run: it becomes Cancelled, its cancellation hooks run once and no others, and no process is left.
@@ -93,6 +100,13 @@ impl Flows {
         self.all_processes_gone().await;
         assert_eq!((self.hooks("cancelled", run), self.hooks("crashed", run)), (1, 0));
     }
+}
+
+/// Whether a daemon has no process but what runs are forked from.
+fn no_runs_of(daemon: &Daemon) -> bool {
+    let is_zygote =
+        |pid: &i32| fs_err::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"worker-warmpool\0"));
+    daemon.offspring().iter().all(is_zygote)
 }
 
 fn text(path: &Path) -> &str {
@@ -338,6 +352,31 @@ pub(crate) async fn stopped_flows(server: &PrefectServer) {
             the_crash_hooks_of_a_flow_that_was_killed_run_once,
         ]
     );
+}
+
+/// The same with runs that are forked.
+pub(crate) async fn warm_flows(server: &PrefectServer) {
+    let flows = &Flows::with(server, &[("WORKER_PROCESS_WARM", "auto")]).await;
+    lane!(
+        flows,
+        [
+            a_flow_completes,
+            c083_a_failed_flow_is_not_reported_as_crashed,
+            a_process_that_exits_under_a_flow_crashes_the_run,
+            a_flow_that_cannot_be_imported_crashes_the_run,
+            a_flow_is_cloned_from_git,
+            the_code_of_a_deployment_without_pull_steps_is_brought_by_the_worker,
+            other_pull_steps_are_left_to_the_engine,
+            c122_a_cancelled_flow_runs_its_hooks_and_never_crashes,
+            a_suspended_flow_is_resumed,
+            the_crash_hooks_of_a_flow_that_was_killed_run_once,
+            the_zygote_was_used,
+        ]
+    );
+}
+
+async fn the_zygote_was_used(flows: &Flows) {
+    assert!(flows.daemon.stderr.has("flow runs start warm"));
 }
 
 /// Flows that have to be killed.

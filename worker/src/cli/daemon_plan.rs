@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use worker_config::{
     ClientCertificate, DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LoadFrom,
     PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SandboxSettings, SecretKeyRef, Settings,
-    WorkerSettings, WorkspaceSettings,
+    WarmStarts, WorkerSettings, WorkspaceSettings,
 };
 use worker_core::policy::Pattern;
 use worker_core::rerun::{RerunCause, RerunPolicy};
@@ -26,7 +26,7 @@ use crate::pool::late::LatePolicy;
 use crate::redaction::KnownSecrets;
 use crate::registry::{
     Cleanup, Confinement, DockerSettings, Inheritance, PluginSettings, ProcessSettings, RunAs, Secrets,
-    SupervisorProgram, kubernetes,
+    SupervisorProgram, Warm, kubernetes,
 };
 use crate::run::{ErrorChain, RunSettings};
 use crate::slots_held::SlotsHeld;
@@ -231,6 +231,11 @@ pub(super) fn plugin_settings(
                     let and = worker.process.environment_allow.iter().map(Pattern::new).collect();
                     Inheritance::Needed { and }
                 }
+            },
+            warm: match worker.process.warm {
+                WarmStarts::Off => Warm::Off,
+                WarmStarts::Auto => Warm::Auto,
+                WarmStarts::Kept(most) => Warm::Kept(most),
             },
             runs_directory: worker.state_dir.join("runs"),
             owner: nobody(),

@@ -18,6 +18,16 @@ pub(crate) const ENVIRONMENT_ALLOW: Key = Key {
           any characters.",
     ..key("process.environment_allow", "WORKER_PROCESS_ENVIRONMENT_ALLOW", KeyKind::Names)
 };
+/// Words of `process.warm`.
+pub(crate) const WARM_STARTS: &[&str] = &["off", "auto"];
+
+pub(crate) const WARM: Key = Key {
+    default: Some("\"off\""),
+    doc: "Whether runs of the default command are forked from a Python that has imported Prefect already, and so start without the \
+          second or two that this takes. `off`: none. `auto`: those that can; such a Python is kept while it is needed. A number: \
+          the same, with at most so many of them, which are kept. What can not start warm starts as always. See docs/warm-starts.md.",
+    ..key("process.warm", "WORKER_PROCESS_WARM", KeyKind::ChoiceOrCount(WARM_STARTS))
+};
 pub(crate) const SANDBOX_USER: Key = Key {
     example: "\"flows\"",
     doc: "User of this machine, by name or number, that local processes are executed as; the worker has to be root. They see of the \

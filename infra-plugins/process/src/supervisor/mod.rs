@@ -18,17 +18,19 @@ mod spec;
 mod start;
 mod stderr;
 mod sweep;
+mod takeover;
 mod termination;
 mod time_limit;
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, since_boot};
+pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, WarmStart, since_boot};
 
 use crate::confinement::enter;
 use crate::open_files;
 use service::Service;
+use takeover::Waiting;
 
 /// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
 pub fn supervise() -> ExitCode {
@@ -52,6 +54,7 @@ fn begin() -> Result<Service, Answer> {
     // there is room.
     rustix::thread::set_name(c"worker-supervis").unwrap_or_default();
     let refused = |error: &io::Error, what: &str| Answer::Refused { reason: format!("{what}: {error}") };
+    let waiting = Waiting::of_arguments();
     termination::leave_the_workers_session();
     let signals = termination::outlive_signals().map_err(|error| refused(&error, "signals cannot be handled"))?;
     let mut spec = Vec::new();
@@ -64,7 +67,7 @@ fn begin() -> Result<Service, Answer> {
         return Err(Answer::Refused { reason });
     }
     open_files::restore(spec.open_files);
-    let service = start::start(spec, signals)?;
+    let service = start::start(spec, signals, waiting)?;
     say(&Answer::Started(service.started()));
     termination::close_standard_streams();
     Ok(service)

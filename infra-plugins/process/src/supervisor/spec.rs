@@ -49,6 +49,18 @@ pub(crate) struct LaunchSpec {
     pub(crate) room: Option<Room>,
     /// The words that start the Python of the default command; none for another command.
     pub(crate) python: Vec<String>,
+    /// What a process that a zygote has forked needs besides.
+    #[serde(default)]
+    pub(crate) warm: Option<WarmStart>,
+}
+
+/// How the module search path of a run differs from that of the zygote which it is forked from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WarmStart {
+    /// The run's `PYTHONPATH`.
+    pub(crate) python_path: Vec<String>,
+    /// The zygote's.
+    pub(crate) python_path_before: Vec<String>,
 }
 
 /// What became of it.

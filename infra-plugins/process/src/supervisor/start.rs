@@ -1,5 +1,6 @@
 //! Claiming and starting the run.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -15,6 +16,7 @@ use rustix::process::getpid;
 use super::confined;
 use super::service::{Parts, Service};
 use super::spec::{Answer, CLAIM_LIMIT, LaunchSpec, since_boot};
+use super::takeover::Waiting;
 use crate::cgroup::{self, Cgroup};
 use crate::claim::{Claim, Supervised};
 use crate::confinement::Limits;
@@ -26,13 +28,15 @@ use crate::oom_score;
 use crate::procfs::{self, Identity};
 
 /// Claims the run, starts its command, and writes down which process that is. Where that fails, nobody has claimed it.
-pub(super) fn start(spec: LaunchSpec, signals: UnixStream) -> Result<Service, Answer> {
+///
+/// What waits to become the run does, if it can.
+pub(super) fn start(spec: LaunchSpec, signals: UnixStream, waiting: Option<Waiting>) -> Result<Service, Answer> {
     let folder = RunFolder::at(spec.folder.clone());
     let supervisor = Identity::of(getpid().as_raw_nonzero().get());
     let cgroup = claim(&spec, &folder, supervisor)?.and_then(|path| Cgroup::make(&path));
     let limits = Limits::make(&spec.confinement, &spec.key, cgroup.as_ref());
     let limits = limits.map_err(|error| Answer::NotConfined { reason: format!("a limit cannot be set: {error}") });
-    let begun = limits.and_then(|limits| match begin(&spec, &folder, cgroup.as_ref(), &limits) {
+    let begun = limits.and_then(|limits| match begin(&spec, &folder, cgroup.as_ref(), &limits, waiting) {
         Ok(begun) => Ok((begun, limits)),
         Err(answer) => {
             limits.remove();
@@ -63,29 +67,35 @@ struct Begun {
 }
 
 /// Starts the command of a run that is claimed.
-fn begin(spec: &LaunchSpec, folder: &RunFolder, cgroup: Option<&Cgroup>, limits: &Limits) -> Result<Begun, Answer> {
+fn begin(
+    spec: &LaunchSpec,
+    folder: &RunFolder,
+    cgroup: Option<&Cgroup>,
+    limits: &Limits,
+    waiting: Option<Waiting>,
+) -> Result<Begun, Answer> {
     let unusable =
         |error: io::Error| Answer::Refused { reason: format!("the folder of the run cannot be used: {error}") };
     let control = bind_control(folder).map_err(unusable)?;
     let stdout = if spec.streams_output {
-        Stdio::from(open_output(folder, LogStream::Stdout).map_err(unusable)?)
+        open_output(folder, LogStream::Stdout)
     } else {
-        Stdio::null()
+        OpenOptions::new().write(true).open("/dev/null")
     };
-    let stderr = Stdio::from(open_output(folder, LogStream::Stderr).map_err(unusable)?);
+    let output =
+        Output { stdout: stdout.map_err(unusable)?, stderr: open_output(folder, LogStream::Stderr).map_err(unusable)? };
     // Without a port the run is stopped by signals alone.
     let engine = EnginePort::bind().ok();
     confined::make_room(spec).map_err(|error| Answer::NotConfined { reason: error.to_string() })?;
-    let mut command = command(spec, limits, engine.as_ref(), stdout, stderr).map_err(unusable)?;
+    let environment = environment(spec, engine.as_ref());
     let oom = OomWitness::before(cgroup.map(Cgroup::path), limits.memory());
-    let mut spawn = || oom_score::without_protection(Utf8Path::new(oom_score::OWN), || command.spawn());
-    let (spawned, is_enclosed) = match cgroup {
-        Some(cgroup) => cgroup.around(spawn),
-        None => (spawn(), false),
+    let taken_over = waiting.and_then(|waiting| take_over(spec, &environment, waiting, cgroup, &output));
+    let (process, is_enclosed) = if let Some(taken_over) = taken_over {
+        taken_over
+    } else {
+        let command = command(spec, limits, &environment, output).map_err(unusable)?;
+        spawn(command, cgroup).map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?
     };
-    // Not waited for by this value: all children are waited for together, orphans too.
-    let child = spawned.map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?;
-    let process = Identity::of(i32::try_from(child.id()).unwrap_or_default());
     // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker. Synced only
     // now: the command need not wait for the disk.
     drop(folder.write_process(process).and_then(|()| folder.sync_start()));
@@ -129,25 +139,61 @@ pub(super) fn open_output(folder: &RunFolder, stream: LogStream) -> io::Result<F
     OpenOptions::new().append(true).create(true).mode(0o600).open(folder.output(stream))
 }
 
+/// Where the run writes.
+struct Output {
+    stdout: File,
+    stderr: File,
+}
+
+/// The run's variables, and where its engine finds the control session.
+fn environment(spec: &LaunchSpec, engine: Option<&EnginePort>) -> BTreeMap<String, String> {
+    let mut environment = spec.environment.clone();
+    if let Some((port, token)) = engine.and_then(EnginePort::invitation) {
+        environment.insert(CONTROL_PORT.to_owned(), port.to_string());
+        environment.insert(CONTROL_TOKEN.to_owned(), token.to_owned());
+    }
+    environment
+}
+
+/// Makes the process that waits the run, in the run's cgroup; also whether it is in there.
+fn take_over(
+    spec: &LaunchSpec,
+    environment: &BTreeMap<String, String>,
+    waiting: Waiting,
+    cgroup: Option<&Cgroup>,
+    output: &Output,
+) -> Option<(Identity, bool)> {
+    let is_enclosed = cgroup.is_some_and(|cgroup| cgroup.take_in(waiting.number()).is_ok());
+    let process = waiting.become_the_run(spec, environment, &output.stdout, &output.stderr)?;
+    Some((process, is_enclosed))
+}
+
+/// Starts the command in the run's cgroup; also whether it is in there.
+fn spawn(mut command: Command, cgroup: Option<&Cgroup>) -> io::Result<(Identity, bool)> {
+    let mut spawn = || oom_score::without_protection(Utf8Path::new(oom_score::OWN), || command.spawn());
+    let (spawned, is_enclosed) = match cgroup {
+        Some(cgroup) => cgroup.around(spawn),
+        None => (spawn(), false),
+    };
+    // Not waited for by this value: all children are waited for together, orphans too.
+    Ok((Identity::of(i32::try_from(spawned?.id()).unwrap_or_default()), is_enclosed))
+}
+
 /// The command, without a shell, in a process group of its own.
 fn command(
     spec: &LaunchSpec,
     limits: &Limits,
-    engine: Option<&EnginePort>,
-    stdout: Stdio,
-    stderr: Stdio,
+    environment: &BTreeMap<String, String>,
+    output: Output,
 ) -> io::Result<Command> {
     let mut command = confined::command(spec, limits, spec.program.as_str(), &spec.arguments)?;
     command
         .env_clear()
-        .envs(&spec.environment)
+        .envs(environment)
         .current_dir(&spec.working_dir)
         .process_group(0)
         .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr);
-    if let Some((port, token)) = engine.and_then(EnginePort::invitation) {
-        command.env(CONTROL_PORT, port.to_string()).env(CONTROL_TOKEN, token);
-    }
+        .stdout(output.stdout)
+        .stderr(output.stderr);
     Ok(command)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
 use infra_contract::{EventStream, InfraError, InfraEvent, InfraPlugin as _, LogStream, Owner, Unheard};
-use infra_process::{Confinement, Inheritance, ProcessPlugin, ProcessSettings, SupervisorProgram};
+use infra_process::{Confinement, Inheritance, ProcessPlugin, ProcessSettings, SupervisorProgram, Warm};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -63,6 +63,7 @@ impl Bench {
             worker_environment,
             inheritance: Inheritance::Everything,
             confinement: Confinement::default(),
+            warm: Warm::Off,
             runs_directory,
             owner,
             supervisor,
@@ -88,6 +89,13 @@ impl Bench {
     pub(crate) fn with_python(python: &str) -> Self {
         let bench = Self::new();
         let settings = ProcessSettings { python: Some(python.to_owned()), ..bench.settings };
+        Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
+    }
+
+    /// A worker whose runs start warm.
+    pub(crate) fn warm(python: &Utf8Path, variables: &[(&str, &str)], warm: Warm) -> Self {
+        let bench = Self::with_environment(variables);
+        let settings = ProcessSettings { python: Some(python.to_string()), warm, ..bench.settings };
         Self { plugin: Arc::new(ProcessPlugin::new(settings.clone())), settings, ..bench }
     }
 
