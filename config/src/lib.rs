@@ -44,6 +44,6 @@ pub use reading::Effective;
 pub use worker::{
     AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
     HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat,
-    LogSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
+    LogSettings, OtlpSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
     SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WorkerSettings, WorkspaceSettings, place,
 };
