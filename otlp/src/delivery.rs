@@ -218,3 +218,154 @@ impl Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::time::SystemTime;
+
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::extract::State;
+    use axum::routing::post;
+    use http::StatusCode;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message as _;
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use super::*;
+    use crate::context::SpanContext;
+    use crate::exporter::Target;
+    use crate::span::{SpanKind, Value};
+
+    #[derive(Default)]
+    struct Counts {
+        exported: AtomicU64,
+        rejected: AtomicU64,
+        dropped: AtomicU64,
+    }
+
+    impl Counts {
+        fn all(&self) -> [u64; 3] {
+            [&self.exported, &self.rejected, &self.dropped].map(|count| count.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Tally for Counts {
+        fn exported(&self, spans: u64) {
+            self.exported.fetch_add(spans, Ordering::SeqCst);
+        }
+
+        fn rejected(&self, spans: u64) {
+            self.rejected.fetch_add(spans, Ordering::SeqCst);
+        }
+
+        fn dropped(&self, spans: u64) {
+            self.dropped.fetch_add(spans, Ordering::SeqCst);
+        }
+    }
+
+    fn span(is_sampled: bool) -> Span {
+        Span {
+            context: SpanContext { is_sampled, ..SpanContext::new_trace() },
+            parent: None,
+            has_remote_parent: false,
+            name: "run",
+            kind: SpanKind::Internal,
+            start: SystemTime::now(),
+            end: SystemTime::now(),
+            attributes: vec![("text", "my secret".into())],
+            events: Vec::new(),
+            events_left_out: 0,
+            error: Some("my secret".to_owned()),
+        }
+    }
+
+    struct Started {
+        sender: SpanSender,
+        task: JoinHandle<()>,
+        counts: Arc<Counts>,
+        stop: CancellationToken,
+    }
+
+    fn started(url: &str) -> Started {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let target = Target::new(Url::parse(url).unwrap(), [("x-key", "k")], Duration::from_secs(30)).unwrap();
+        let resource = vec![("service.name".to_owned(), Value::from("w"))];
+        let exporter = Exporter::new(client, target, resource, "1", |text| text.replace("secret", "***"));
+        let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
+        let (sender, task) = start(exporter, Arc::<Counts>::clone(&counts), stop.clone());
+        Started { sender, task, counts, stop }
+    }
+
+    /// A collector that answers with these statuses, the last of them for ever. It takes nothing that holds a secret.
+    async fn collector(statuses: &'static [StatusCode]) -> String {
+        async fn answer(
+            State((at, statuses)): State<(Arc<AtomicUsize>, &'static [StatusCode])>,
+            body: Bytes,
+        ) -> StatusCode {
+            let request = ExportTraceServiceRequest::decode(body).unwrap();
+            if format!("{request:?}").contains("secret") {
+                return StatusCode::IM_A_TEAPOT;
+            }
+            statuses[at.fetch_add(1, Ordering::SeqCst).min(statuses.len() - 1)]
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let router = Router::new().route("/v1/traces", post(answer)).with_state((Arc::default(), statuses));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    async fn counted(counts: &Counts, expected: [u64; 3]) {
+        let counted = async {
+            while counts.all() != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_mins(1), counted).await;
+        assert!(in_time.is_ok(), "{:?} is not {expected:?}", counts.all());
+    }
+
+    /// The task of this runtime has no turn while spans are given.
+    #[tokio::test]
+    async fn what_finds_the_queue_full_or_nobody_there_is_counted_and_nobody_waits() {
+        let it = started("http://127.0.0.1:9/v1/traces");
+        for _ in 0..MOST_WAITING + 10 {
+            it.sender.send(span(true));
+        }
+        assert_eq!(it.counts.all(), [0, 0, 10]);
+        it.stop.cancel();
+        it.task.await.unwrap();
+        assert_eq!(it.counts.all(), [0, 0, u64::try_from(MOST_WAITING).unwrap() + 10]);
+        it.sender.send(span(true));
+        assert_eq!(it.counts.all()[2], u64::try_from(MOST_WAITING).unwrap() + 11);
+    }
+
+    #[tokio::test]
+    async fn spans_are_sent_again_when_the_collector_is_back_and_never_with_a_secret() {
+        let url = collector(&[StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK]).await;
+        let it = started(&url);
+        it.sender.send(span(true));
+        it.sender.send(span(false));
+        counted(&it.counts, [1, 0, 0]).await;
+        it.sender.send(span(true));
+        it.stop.cancel();
+        it.task.await.unwrap();
+        assert_eq!(it.counts.all(), [2, 0, 0], "what is left at the end is sent");
+    }
+
+    #[tokio::test]
+    async fn what_a_collector_will_never_take_is_not_sent_again() {
+        let url = collector(&[StatusCode::BAD_REQUEST, StatusCode::OK]).await;
+        let it = started(&url);
+        it.sender.send(span(true));
+        counted(&it.counts, [0, 1, 0]).await;
+        it.sender.send(span(true));
+        counted(&it.counts, [1, 1, 0]).await;
+        drop(it.sender);
+        it.task.await.unwrap();
+    }
+}

@@ -17,6 +17,7 @@ use crate::policy::PolicyInForce;
 use crate::redaction::KnownSecrets;
 use crate::run::{RunSettings, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
+use crate::traces::Traces;
 
 /// What the runs of a daemon share.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Resources {
     pub metrics: Metrics,
     /// What must not leave the process.
     pub secrets: KnownSecrets,
+    /// Where traces of runs go.
+    pub traces: Traces,
 }
 
 impl Resources {
@@ -72,6 +75,7 @@ impl Resources {
             metrics: self.metrics.clone(),
             secrets: self.secrets.clone(),
             rerun,
+            traces: self.traces.clone(),
         }
     }
 }

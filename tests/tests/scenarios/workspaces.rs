@@ -5,6 +5,7 @@ use serde_json::json;
 use worker_tests::api::store::RequestRecord;
 use worker_tests::harness::{Daemon, DaemonSpec, DeploymentSpec, LabPool, SOON, command_variables, process_template};
 
+use crate::collector::Collector;
 use crate::in_memory::InMemory;
 use crate::marks::Marks;
 use crate::operator::{answer, typed};
@@ -117,6 +118,22 @@ async fn two_workspaces_have_their_own_keys_pools_and_runs() {
     let shown = config.args(["config", "show", "--set"]).finish().await.stdout;
     assert!(shown.contains("workspace.acme.api_key = ********"), "{shown}");
     assert!(!shown.contains("pnu_"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_traces_of_both_workspaces_say_which_they_are_of() {
+    let (two, collector) = (Two::start().await, Collector::start().await);
+    let mut runs = Vec::new();
+    for pool in [&two.acme_pool, &two.beta_pool] {
+        runs.push(pool.run(pool.command("true").await).await.to_string());
+    }
+    let _daemon = two.daemon().env("WORKER_OTLP_ENDPOINT", collector.url()).started().await;
+    let spans = collector.has("run", 2).await;
+    for (run, workspace) in runs.iter().zip(["acme", "beta"]) {
+        let root = spans.iter().find(|span| span.attributes.get("prefect.run.id") == Some(run)).unwrap();
+        assert_eq!(root.attributes["worker.workspace"], workspace);
+    }
+    two.keys_are_apart();
 }
 
 #[tokio::test]
