@@ -40,7 +40,7 @@ pub(crate) struct Gathered {
 
 pub(crate) fn gather(from: &LoadFrom) -> Gathered {
     let mut gathered = Gathered::default();
-    let environment = gathered.environment(&from.variables);
+    let (standard, environment) = gathered.environment(&from.variables);
     let dot_env = gathered.dot_env(from);
     let prefect_toml = gathered.prefect_file(&from.working_directory.join("prefect.toml"), &[]);
     let pyproject = gathered.prefect_file(&from.working_directory.join("pyproject.toml"), &["tool", "prefect"]);
@@ -56,15 +56,16 @@ pub(crate) fn gather(from: &LoadFrom) -> Gathered {
     let worker_files = gathered.worker_files(from);
     gathered.workspaces(profiles.as_deref(), from);
     let flags = gathered.overrides(&from.overrides);
-    gathered.layers = vec![profile, pyproject, prefect_toml];
+    gathered.layers = vec![standard, profile, pyproject, prefect_toml];
     gathered.layers.extend(worker_files);
     gathered.layers.extend([dot_env, credentials, environment, flags]);
     gathered
 }
 
 impl Gathered {
-    /// Names count in any case; the exact one is best.
-    fn environment(&mut self, variables: &BTreeMap<String, String>) -> Layer {
+    /// Names count in any case; the exact one is best. What variables of a general standard say is by itself, below everything
+    /// that was written for this worker.
+    fn environment(&mut self, variables: &BTreeMap<String, String>) -> (Layer, Layer) {
         let mut by_name: BTreeMap<String, (&str, &str)> = BTreeMap::new();
         for (name, value) in variables {
             let entry = (name.as_str(), value.as_str());
@@ -86,8 +87,11 @@ impl Gathered {
             self.warnings.extend(worker::variables::misspelt(name, &origin));
         }
         let mut layer = prefect::variables::layer(&mut self.origins, find);
+        let standard = worker::otlp::standard_variables(&mut self.origins, &mut self.warnings, find);
+        layer.add(worker::otlp::switch(&mut self.origins, find));
+        // After what they would be set by otherwise.
         layer.add(worker::variables::layer(&mut self.origins, find));
-        layer
+        (standard, layer)
     }
 
     fn dot_env(&mut self, from: &LoadFrom) -> Layer {

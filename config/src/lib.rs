@@ -44,7 +44,7 @@ pub use reading::Effective;
 pub use worker::{
     AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
     HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat,
-    LogSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
+    LogSettings, OtlpSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
     SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WarmStarts, WorkerSettings, WorkspaceSettings,
     place,
 };

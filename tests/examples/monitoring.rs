@@ -1,6 +1,6 @@
 //! What a worker's metrics look like, with faults and after many runs.
 //!
-//! `cargo run -p worker-tests --example monitoring record` scrapes workers that suffer from something and writes what they show
+//! `cargo run -p worker-tests --example monitoring record [FAULT]` scrapes workers that suffer from something and writes what they show
 //! into `deploy/observability/recorded`, where the alert rules are tested with it. `… series [RUNS]` executes short runs and
 //! prints how many series there are before and after, and how large a scrape is.
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use central_api_wire::state::StateType;
 use jiff::{Timestamp, ToSpan};
+use serde_json::json;
 use url::Url;
 use worker_tests::api::{ApiOptions, TestApi};
 use worker_tests::faults::{Fault, FaultProxy, Rule};
-use worker_tests::harness::{Daemon, Lab, LabPool, Monitor, RunSpec, Scrape, process_template, until, workspace_root};
+use worker_tests::harness::{
+    Daemon, DaemonSpec, DeploymentSpec, Lab, LabPool, Monitor, RunSpec, Scrape, process_template, until, workspace_root,
+};
 
 /// So long may a fault take to show.
 const BOUND: Duration = Duration::from_mins(2);
@@ -26,9 +29,9 @@ const NAME: &str = "worker-1";
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("record") => record().await,
+        Some("record") => record(arguments.get(1).map(String::as_str)).await,
         Some("series") => series(arguments.get(1).and_then(|count| count.parse().ok()).unwrap_or(10_000)).await,
-        _ => println!("record, or series [RUNS]"),
+        _ => println!("record [FAULT], or series [RUNS]"),
     }
 }
 
@@ -50,12 +53,25 @@ impl Place {
         Self { _api: api, proxy, pool }
     }
 
-    async fn worker(&self, variables: &[(&str, &str)]) -> (Daemon, Monitor) {
-        let spec = self.pool.daemon().name(NAME).arg("--limit").arg("2").monitored();
+    fn spec(&self, variables: &[(&str, &str)]) -> DaemonSpec {
+        let spec = self.pool.daemon().name(NAME).env("WORKER_START_LIMIT", "2").monitored();
         let spec = spec.env("PREFECT_API_URL", self.proxy.url().as_str());
-        let daemon = variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value)).spawn();
+        variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value))
+    }
+
+    async fn worker(&self, variables: &[(&str, &str)]) -> (Daemon, Monitor) {
+        let daemon = self.spec(variables).spawn();
         let monitor = Monitor::of(&daemon).await;
         (daemon, monitor)
+    }
+
+    /// Runs of a command, due an hour ago.
+    async fn late(&self, command: &str, runs: usize) {
+        let deployment = self.pool.command(command).await;
+        for _ in 0..runs {
+            let due = Some(Timestamp::now() - 1.hour());
+            self.pool.lab.api.create_run(deployment, RunSpec { due, ..RunSpec::default() }).await;
+        }
     }
 
     async fn completes(&self, runs: usize) {
@@ -77,7 +93,36 @@ async fn shows(monitor: &Monitor, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
     until(BOUND, "the fault to show", async || Some(monitor.scrape().await).filter(|now| is_so(now))).await
 }
 
-async fn record() {
+/// All faults, or those of this name.
+async fn record(only: Option<&str>) {
+    let is_wanted = |name: &str| only.is_none_or(|only| only == name);
+    if is_wanted("well") || is_wanted("api-down") {
+        well_and_then_without_api().await;
+    }
+    if is_wanted("loop-stalled") {
+        loop_stalled().await;
+    }
+    if is_wanted("crashes") {
+        crashes().await;
+    }
+    if is_wanted("slots-full") {
+        slots_full().await;
+    }
+    if is_wanted("machine-full") {
+        machine_full().await;
+    }
+    if is_wanted("strays") {
+        strays().await;
+    }
+    if is_wanted("watches-break") {
+        watches_break().await;
+    }
+    if is_wanted("slow-starts") {
+        slow_starts().await;
+    }
+}
+
+async fn well_and_then_without_api() {
     let place = Place::new().await;
     let (_daemon, monitor) = place.worker(&[]).await;
     place.completes(3).await;
@@ -85,12 +130,16 @@ async fn record() {
     place.proxy.add(Rule::on("**", Fault::Reset));
     let is_down = |now: &Scrape| now.sum("worker_pool_up", &[]) == 0.0;
     write("api-down", &shows(&monitor, is_down).await);
+}
 
+async fn loop_stalled() {
     let place = Place::new().await;
     let (_daemon, monitor) = place.worker(&[("WORKER_STALL", "repair")]).await;
     place.completes(3).await;
     write("loop-stalled", &shows(&monitor, |now| now.sum("worker_loop_stalled", &[]) == 1.0).await);
+}
 
+async fn crashes() {
     let place = Place::new().await;
     let (_daemon, monitor) = place.worker(&[]).await;
     place.completes(3).await;
@@ -100,19 +149,83 @@ async fn record() {
         place.pool.lab.reaches(run, StateType::Crashed).await;
     }
     write("crashes", &shows(&monitor, |now| now.sum("worker_crashes_total", &[]) == 5.0).await);
+}
 
+async fn slots_full() {
     let place = Place::new().await;
     let (_daemon, monitor) = place.worker(&[]).await;
     place.completes(3).await;
-    let deployment = place.pool.command("sleep 3600").await;
-    for _ in 0..4 {
-        let due = Some(Timestamp::now() - 1.hour());
-        place.pool.lab.api.create_run(deployment, RunSpec { due, ..RunSpec::default() }).await;
-    }
+    place.late("sleep 3600", 4).await;
     let is_late = |now: &Scrape| {
         now.sum("worker_late_run_age_seconds", &[]) > 3000.0 && now.sum("worker_runs", &["state=\"running\""]) == 2.0
     };
     write("slots-full", &shows(&monitor, is_late).await);
+}
+
+/// More than the rest of this program's bounds: a start has to take more than two minutes.
+async fn slow_starts() {
+    let place = Place::new().await;
+    let (_daemon, monitor) = place.worker(&[("WORKER_PROCESS_PYTHON", "/bin/true")]).await;
+    place.completes(3).await;
+    let script = json!({"script": "sh -c \"touch flow.py && sleep 130\""});
+    let deployment = DeploymentSpec {
+        pull_steps: Some(json!([{"prefect.deployments.steps.run_shell_script": script}])),
+        entrypoint: Some("flow.py:main".to_owned()),
+        ..DeploymentSpec::default()
+    };
+    place.pool.run(place.pool.deployment(deployment).await).await;
+    let is_over = |now: &Scrape| now.sum("worker_runs_ended_total", &[]) == 4.0;
+    write(
+        "slow-starts",
+        &until(BOUND * 3, "the slow start", async || Some(monitor.scrape().await).filter(is_over)).await,
+    );
+}
+
+async fn machine_full() {
+    let place = Place::new().await;
+    // It is always as full as that; the first run is started all the same.
+    let (_daemon, monitor) = place.worker(&[("WORKER_ADMISSION_MAX_MEMORY_PERCENT", "1")]).await;
+    place.completes(3).await;
+    place.late("sleep 3600", 2).await;
+    let is_full = |now: &Scrape| {
+        now.sum("worker_admission_held", &["reason=\"memory\""]) == 1.0
+            && now.sum("worker_late_run_age_seconds", &[]) > 3000.0
+            && now.sum("worker_runs", &["state=\"running\""]) == 1.0
+    };
+    write("machine-full", &shows(&monitor, is_full).await);
+}
+
+async fn strays() {
+    let place = Place::new().await;
+    let (daemon, monitor) = place.worker(&[]).await;
+    place.completes(3).await;
+    let run = place.pool.run(place.pool.command("sleep 3600").await).await;
+    place.pool.lab.reaches(run, StateType::Running).await;
+    drop(monitor);
+    let home = daemon.kill().await;
+    fs_err::write(home.path().join("state/daemon-1/journal.redb"), "this is no journal").expect("it can be written");
+    let daemon = place.spec(&[]).spawn_in(home);
+    let monitor = Monitor::of(&daemon).await;
+    let is_found = |now: &Scrape| now.sum("worker_repairs_total", &["what=\"stray_taken_over\""]) == 1.0;
+    write("strays", &shows(&monitor, is_found).await);
+}
+
+async fn watches_break() {
+    let api = TestApi::start(ApiOptions::default()).await.expect("the API in memory starts");
+    let cluster = kubernetes_api::Api::start().await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let kubeconfig = folder.path().join("kubeconfig");
+    fs_err::write(&kubeconfig, cluster.kubeconfig()).expect("it can be written");
+    let lab = Lab::new(api.url().as_str());
+    let spec = lab.daemon().pool(POOL).name(NAME).args(["--type", "kubernetes", "--limit", "2"]).monitored();
+    let daemon = spec.env("WORKER_KUBERNETES_KUBECONFIG", &kubeconfig).started().await;
+    let monitor = Monitor::of(&daemon).await;
+    let breaks = async || {
+        cluster.faults().cut_connections();
+        let now = monitor.scrape().await;
+        (now.sum("worker_watch_restarts_total", &["kind=\"kubernetes\""]) >= 3.0).then_some(now)
+    };
+    write("watches-break", &until(BOUND, "watches to break", breaks).await);
 }
 
 async fn series(runs: usize) {

@@ -15,6 +15,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("central-api-wire", &["worker-core"]),
     ("central-api-client", &["central-api-wire", "worker-core"]),
     ("code-storage", &["worker-core"]),
+    ("otlp", &[]),
     ("worker-config", &["worker-core"]),
     ("infra-contract", &["worker-core"]),
     ("docker-bed", &[]),

@@ -93,6 +93,7 @@ fn record(key: LaunchKey, phase: Phase) -> Record {
             kind: PluginKind::new("process"),
             worker: "worker".to_owned(),
             told: None,
+            trace: None,
         },
         timeline: Vec::new(),
     }

@@ -199,6 +199,7 @@ impl Adoption {
             kind: PluginKind::clone(&handle.kind),
             worker: label(run, "prefect.worker.name").unwrap_or_else(|| "unknown".to_owned()),
             told: None,
+            trace: None,
         };
         let timeline = vec![Note { at: Timestamp::now(), text: "found running, with no record of it".to_owned() }];
         let record = Record { format: FORMAT, run: Run::found(handle), facts, timeline };

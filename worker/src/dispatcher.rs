@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 use worker_core::ids::{LaunchKey, TransitionId, WorkPoolId};
+use worker_core::machine::Phase;
 
 use crate::admission::Admission;
 use crate::budget::{Budget, Priority};
@@ -105,7 +106,7 @@ impl Dispatcher {
         }
         let refused_before = standing == Standing::MayBeAskedAgain;
         let offer = Offer { key, flow_run: flow_run.clone(), pool, refused_before, shown };
-        let actor = Actor::new(self.around.context(offer, glance.clone(), false), inbox);
+        let actor = Actor::new(self.around.context(offer, glance.clone()), inbox);
         self.spawn(actor, slot, &glance);
         Dispatched::Started
     }
@@ -145,7 +146,7 @@ impl Dispatcher {
             refused_before: false,
             shown: Instant::now(),
         };
-        let cx = self.around.context(offer, glance.clone(), true);
+        let cx = self.around.resumed(offer, glance.clone(), facts.trace.as_ref(), run.phase != Phase::Claiming);
         cx.note("a new worker process takes it over");
         self.spawn(Actor::resume(cx, run, facts.told, inbox), slot, &glance);
         true

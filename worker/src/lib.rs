@@ -53,3 +53,4 @@ pub mod state_folder;
 pub mod surroundings;
 pub mod telemetry;
 pub mod timeline;
+pub mod traces;

@@ -17,6 +17,7 @@ use crate::pool::late::LatePolicy;
 use crate::redaction::KnownSecrets;
 use crate::registry::PluginSettings;
 use crate::run::RunSettings;
+use crate::traces::TracesPlan;
 
 /// Everything the daemon needs to know. Holds credentials, so there is no `Debug`.
 pub struct DaemonPlan {
@@ -36,6 +37,8 @@ pub struct DaemonPlan {
     pub metrics: Option<(String, u16)>,
     /// Host and port of the worker's own setting.
     pub monitoring: Option<(String, u16)>,
+    /// Where traces of runs are sent, if they are.
+    pub traces: Option<TracesPlan>,
     /// The secrets that are known at the start, which the log loses already.
     pub secrets: KnownSecrets,
     /// How cancellations are noticed.

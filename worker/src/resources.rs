@@ -17,6 +17,7 @@ use crate::policy::PolicyInForce;
 use crate::redaction::KnownSecrets;
 use crate::run::{RunSettings, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
+use crate::traces::Traces;
 
 /// What the runs of a daemon share.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Resources {
     pub secrets: KnownSecrets,
     /// What the runs of all pools ask together.
     pub together: Arc<Together>,
+    /// Where traces of runs go.
+    pub traces: Traces,
 }
 
 impl Resources {
@@ -80,6 +83,7 @@ impl Resources {
             metrics: self.metrics.clone(),
             secrets: self.secrets.clone(),
             rerun,
+            traces: self.traces.clone(),
         }
     }
 }

@@ -49,5 +49,5 @@ pub use retry::CallKind;
 pub use settings::{ClientSettings, Credentials, LogSettings, RetrySettings, TlsSettings};
 pub use spool::Spool;
 pub use traffic::Traffic;
-pub use transport::proxy_for;
+pub use transport::{client_for_others, proxy_for};
 pub use websocket::{Channel, ChannelError, Disposition, EventsIn, EventsOut, StreamError};

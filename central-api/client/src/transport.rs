@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::error::ClientBuildError;
 use crate::lanes::CONNECTIONS;
-use crate::settings::ClientSettings;
+use crate::settings::{ClientSettings, TlsSettings};
 use crate::tls::tls_config;
 
 /// Prefect Cloud's load balancer closes idle connections after 30 s; ours must be gone before, or a request meets the
@@ -32,6 +32,22 @@ pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, 
         .timeout(settings.request_timeout.saturating_mul(3));
     let builder = if settings.http2 { builder } else { builder.http1_only() };
     builder.build().map_err(ClientBuildError::Http)
+}
+
+/// A client of the same make, with the same way to proxies, for a server that is no Prefect API. It follows no redirects, so that
+/// headers go to nobody else, and keeps no connection for long.
+///
+/// # Errors
+/// A file with certificates cannot be used.
+pub fn client_for_others(tls: &TlsSettings) -> Result<reqwest::Client, ClientBuildError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_config(tls, &[b"http/1.1"])?)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .connect_timeout(LONGEST_CONNECT)
+        .build()
+        .map_err(ClientBuildError::Http)
 }
 
 fn connect_timeout(settings: &ClientSettings) -> Duration {

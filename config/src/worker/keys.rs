@@ -3,9 +3,11 @@
 
 mod containers;
 mod isolation;
+mod otlp;
 
 pub(crate) use containers::*;
 pub(crate) use isolation::*;
+pub(crate) use otlp::*;
 
 /// A setting of `worker.toml`.
 #[derive(Debug)]
@@ -389,6 +391,14 @@ pub const KEYS: &[Key] = &[
     LOG_FORMAT,
     LOG_LEVEL,
     MONITORING_LISTEN,
+    OTLP_ENABLED,
+    OTLP_ENDPOINT,
+    OTLP_TRACES_ENDPOINT,
+    OTLP_HEADERS,
+    OTLP_CA_FILE,
+    OTLP_TIMEOUT,
+    OTLP_SERVICE_NAME,
+    OTLP_RESOURCE,
     POOL,
     NAME,
     WORK_QUEUE,

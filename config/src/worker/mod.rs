@@ -3,6 +3,7 @@
 pub(crate) mod file;
 mod forms;
 pub(crate) mod keys;
+pub(crate) mod otlp;
 pub(crate) mod pool;
 pub(crate) mod pool_keys;
 mod read;
@@ -12,6 +13,7 @@ pub(crate) mod variables;
 pub(crate) mod workspace;
 
 pub use keys::{KEYS, Key, KeyKind};
+pub use otlp::OtlpSettings;
 pub use pool::place;
 pub use pool_keys::POOL_KEYS;
 pub(crate) use read::{StateDirectory, WorkerReading};

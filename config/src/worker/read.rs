@@ -8,6 +8,7 @@ use super::{
     file::NamedTable,
     forms,
     keys::{self, Key},
+    otlp,
     pool::{self, ForEveryPool, Given},
     run_api_key,
     types::{
@@ -88,6 +89,7 @@ impl WorkerReading<'_, '_> {
                 level: self.optional(&keys::LOG_LEVEL, forms::log_level),
             },
             monitoring: self.monitoring(),
+            otlp: otlp::read(self.reading),
             start: StartSettings { name: None, run_once: false, with_healthcheck: false },
         };
         let pools = self.start(&mut settings.start, tables);

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use camino::Utf8PathBuf;
 
-use super::run_api_key::RunApiKey;
+use super::{otlp::OtlpSettings, run_api_key::RunApiKey};
 
 /// The settings of `worker.toml`.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct WorkerSettings {
     pub log: LogSettings,
     /// Host and port at which health and metrics are served, besides those of Prefect's settings.
     pub monitoring: Option<(String, u16)>,
+    /// Where traces of runs are sent, if they are.
+    pub otlp: Option<OtlpSettings>,
     /// What `worker start` does.
     pub start: StartSettings,
 }

@@ -24,48 +24,99 @@ fn stored(series: &str) -> String {
     }
 }
 
-/// Ten minutes of a worker that is well, and then twenty of one with a fault: `None` goes on being well.
-fn history(fault: Option<&Scrape>) -> Vec<Value> {
-    let well = recorded("well");
-    let after = fault.unwrap_or(&well);
-    let all: BTreeSet<String> = well.series().union(&after.series()).cloned().collect();
-    let value = |scrape: &Scrape, series: &str, times: u32| {
-        // A counter that a fault brings with it has grown from nothing, if not all at once.
-        let nothing = series.contains("_total").then_some(0.0);
-        let sample = scrape.value(series).or(nothing);
-        sample.map_or_else(|| format!("_x{times}"), |value| format!("{value}x{}", times - 1))
+/// What becomes of a worker that was well for ten minutes, in the twenty minutes after.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// Nothing.
+    None,
+    /// It shows what was recorded, and that stays so.
+    Lasts(&'static str),
+    /// What was recorded happens to it again with every minute.
+    GoesOn(&'static str),
+    /// It has nearly as many files open as it may.
+    FilesRunOut,
+    /// It is gone.
+    Down,
+}
+
+/// Whether a series only grows while a worker lives.
+fn is_counted(series: &str) -> bool {
+    let name = series.split('{').next().unwrap_or_default();
+    ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end))
+}
+
+fn with_many_files(well: &Scrape) -> Scrape {
+    let most = well.value("process_max_fds").unwrap();
+    let line = |line: &str| match line.starts_with("process_open_fds ") {
+        true => format!("process_open_fds {}", most * 0.9),
+        false => line.to_owned(),
     };
-    let mut stories: Vec<Value> = all
-        .iter()
-        .map(|series| {
-            let values = format!("{} {}", value(&well, series, 10), value(after, series, 20));
-            json!({"series": stored(series), "values": values})
-        })
-        .collect();
-    stories.push(json!({"series": stored("up"), "values": "1x29"}));
+    Scrape(well.0.lines().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn constant(value: Option<f64>, times: u32) -> String {
+    value.map_or_else(|| format!("_x{times}"), |value| format!("{value}x{}", times - 1))
+}
+
+fn history(fault: Fault) -> Vec<Value> {
+    let well = recorded("well");
+    let after = match fault {
+        Fault::None => Some(well.clone()),
+        Fault::FilesRunOut => Some(with_many_files(&well)),
+        Fault::Lasts(name) | Fault::GoesOn(name) => Some(recorded(name)),
+        Fault::Down => None,
+    };
+    let shown = after.as_ref().map(Scrape::series).unwrap_or_default();
+    let all: BTreeSet<String> = well.series().union(&shown).cloned().collect();
+    // A counter that a fault brings with it has grown from nothing, if not all at once.
+    let sample = |scrape: &Scrape, series: &str| scrape.value(series).or(is_counted(series).then_some(0.0));
+    let ending = |series: &str| {
+        let now = after.as_ref().and_then(|after| sample(after, series));
+        match (fault, sample(&well, series), now) {
+            (Fault::GoesOn(_), Some(before), Some(now)) if is_counted(series) && now >= before => {
+                let more = now - before;
+                format!("{now}+{more}x19")
+            }
+            (_, _, now) => constant(now, 20),
+        }
+    };
+    let story = |series: &String| {
+        let values = format!("{} {}", constant(sample(&well, series), 10), ending(series));
+        json!({"series": stored(series), "values": values})
+    };
+    let mut stories: Vec<Value> = all.iter().map(story).collect();
+    let up = if matches!(fault, Fault::Down) { "1x9 0x19" } else { "1x29" };
+    stories.push(json!({"series": stored("up"), "values": up}));
     stories
 }
 
 #[test]
 fn recorded_faults_fire_the_alerts_that_are_for_them_and_no_others() {
-    let faults: [(&str, &[&str]); 4] = [
-        ("api-down", &["WorkerApiRequestsFail", "WorkerPoolNotServed"]),
-        ("loop-stalled", &["WorkerLoopStalled"]),
-        ("crashes", &["WorkerRunsCrash"]),
-        ("slots-full", &["WorkerSlotsFullAndRunsLate"]),
+    let faults: [(Fault, &str, &[&str]); 11] = [
+        (Fault::None, "16m", &[]),
+        (Fault::None, "29m", &[]),
+        (Fault::Lasts("api-down"), "16m", &["WorkerApiRequestsFail", "WorkerPoolNotServed"]),
+        (Fault::Lasts("loop-stalled"), "16m", &["WorkerLoopStalled"]),
+        (Fault::Lasts("crashes"), "16m", &["WorkerRunsCrash"]),
+        (Fault::Lasts("slots-full"), "16m", &["WorkerSlotsFullAndRunsLate"]),
+        (Fault::Lasts("machine-full"), "29m", &["WorkerMachineIsFull", "WorkerRunsLate"]),
+        (Fault::Lasts("strays"), "16m", &["WorkerFindsStrays"]),
+        (Fault::FilesRunOut, "16m", &["WorkerFileDescriptorsRunOut"]),
+        (Fault::GoesOn("slow-starts"), "29m", &["WorkerStartsSlowly"]),
+        (Fault::GoesOn("watches-break"), "29m", &["WorkerWatchesBreak"]),
     ];
-    let test = |name: &str, fault: Option<&Scrape>, alerts: &[&str]| {
+    let test = |(fault, after, alerts): &(Fault, &str, &[&str])| {
         let firing = |alert: &&str| json!({"labels": format!("{{alertname=\"{alert}\"}}"), "value": 1});
         let fire: Vec<Value> = alerts.iter().map(firing).collect();
         json!({
-            "name": name, "interval": "1m", "input_series": history(fault),
+            "name": alerts.join(" and "), "interval": "1m", "input_series": history(*fault),
             "promql_expr_test": [{
-                "expr": "count by (alertname) (ALERTS{alertstate=\"firing\"})", "eval_time": "16m", "exp_samples": fire,
+                "expr": "count by (alertname) (ALERTS{alertstate=\"firing\"})", "eval_time": after, "exp_samples": fire,
             }],
         })
     };
-    let mut tests = vec![test("well", None, &[])];
-    tests.extend(faults.iter().map(|(name, alerts)| test(name, Some(&recorded(name)), alerts)));
+    let down: (Fault, &str, &[&str]) = (Fault::Down, "16m", &["WorkerDown"]);
+    let tests: Vec<Value> = faults.iter().chain([&down]).map(test).collect();
     let document = json!({"rule_files": [file("alerts.yaml")], "evaluation_interval": "1m", "tests": tests});
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts_test.yaml");
@@ -73,12 +124,18 @@ fn recorded_faults_fire_the_alerts_that_are_for_them_and_no_others() {
     fs_err::write(&path, document.to_string()).unwrap();
     let (is_content, said) = promtool(&["test", "rules", &path.to_string_lossy()], "");
     assert!(is_content, "{said}");
+
+    let rules = fs_err::read_to_string(file("alerts.yaml")).unwrap();
+    let all: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let fired: BTreeSet<&str> =
+        faults.iter().chain([&down]).flat_map(|(_, _, alerts)| alerts.iter().copied()).collect();
+    assert_eq!(fired, all, "every rule has a fault that fires it");
 }
 
 #[test]
 fn the_recorded_faults_are_of_this_version() {
-    for name in ["well", "api-down", "loop-stalled", "crashes", "slots-full"] {
-        super::monitoring::assert_documented(&recorded(name));
+    for entry in fs_err::read_dir(file("recorded")).unwrap() {
+        super::monitoring::assert_documented(&Scrape(fs_err::read_to_string(entry.unwrap().path()).unwrap()));
     }
 }
 

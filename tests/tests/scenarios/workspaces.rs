@@ -1,10 +1,19 @@
 //! Several APIs in one worker: nothing of one gets to another, and each goes on by itself.
 
+#![expect(clippy::float_cmp, reason = "a gauge is 0 or 1")]
+
+use std::time::Duration;
+
 use central_api_wire::state::StateType;
+use http::StatusCode;
 use serde_json::json;
 use worker_tests::api::store::RequestRecord;
-use worker_tests::harness::{Daemon, DaemonSpec, DeploymentSpec, LabPool, SOON, command_variables, process_template};
+use worker_tests::faults::{Fault, FaultProxy, Rule};
+use worker_tests::harness::{
+    Daemon, DaemonSpec, DeploymentSpec, LabPool, Monitor, SOON, Scrape, command_variables, process_template, until,
+};
 
+use crate::collector::Collector;
 use crate::in_memory::InMemory;
 use crate::marks::Marks;
 use crate::operator::{answer, typed};
@@ -23,6 +32,9 @@ struct Two {
 
 const ACME_KEY: &str = "pnu_of-acme";
 const BETA_KEY: &str = "pnu_of-beta";
+
+/// Bound for what takes half a minute by itself.
+const LONG: Duration = Duration::from_mins(3);
 
 async fn pool_of(api: &InMemory) -> LabPool {
     api.lab.api.create_pool(POOL, "process", process_template()).await;
@@ -79,7 +91,7 @@ async fn both_started(daemon: &Daemon) {
         let pools = status[0]["pools"].as_array().unwrap();
         pools.iter().all(|pool| pool["health"] == "ok").then_some(())
     };
-    worker_tests::harness::until(SOON, "both pools to be served", served).await;
+    until(SOON, "both pools to be served", served).await;
 }
 
 #[tokio::test]
@@ -120,6 +132,22 @@ async fn two_workspaces_have_their_own_keys_pools_and_runs() {
 }
 
 #[tokio::test]
+async fn the_traces_of_both_workspaces_say_which_they_are_of() {
+    let (two, collector) = (Two::start().await, Collector::start().await);
+    let mut runs = Vec::new();
+    for pool in [&two.acme_pool, &two.beta_pool] {
+        runs.push(pool.run(pool.command("true").await).await.to_string());
+    }
+    let _daemon = two.daemon().env("WORKER_OTLP_ENDPOINT", collector.url()).started().await;
+    let spans = collector.has("run", 2).await;
+    for (run, workspace) in runs.iter().zip(["acme", "beta"]) {
+        let root = spans.iter().find(|span| span.attributes.get("prefect.run.id") == Some(run)).unwrap();
+        assert_eq!(root.attributes["worker.workspace"], workspace);
+    }
+    two.keys_are_apart();
+}
+
+#[tokio::test]
 async fn a_workspace_that_is_away_or_refuses_holds_up_no_other() {
     let mut two = Two::start().await;
     two.acme.api.stop().await;
@@ -133,6 +161,41 @@ async fn a_workspace_that_is_away_or_refuses_holds_up_no_other() {
     two.acme.api.restart().await.unwrap();
     let run = two.acme_pool.run(two.acme_pool.command("true").await).await;
     two.acme.lab.reaches(run, StateType::Completed).await;
+    two.keys_are_apart();
+}
+
+/// A key that was revoked while the worker runs.
+#[tokio::test]
+async fn a_workspace_that_refuses_its_key_holds_up_no_other_and_is_named_by_readyz_and_the_metrics() {
+    let two = Two::start().await;
+    let proxy = FaultProxy::start(two.acme.api.url(), 1).await.unwrap();
+    let settings = fs_err::read_to_string(two.files.path("worker.toml")).unwrap();
+    let settings = settings.replace(two.acme.api.url().as_str(), proxy.url().as_str());
+    fs_err::write(two.files.path("worker.toml"), settings).unwrap();
+    let daemon = two.daemon().monitored().started().await;
+    let monitor = Monitor::of(&daemon).await;
+    both_started(&daemon).await;
+    let revoked = proxy.add(Rule::on("**", Fault::status(401)));
+    let up = |now: &Scrape, place: &str| now.sum("worker_pool_up", &[&format!("pool=\"{place}\"")]);
+    // It counts as away once its polls were not answered for half a minute.
+    let shown = until(LONG, "the metrics to name the pool", async || {
+        let now = monitor.scrape().await;
+        (up(&now, "acme/shared") == 0.0 && up(&now, "beta/shared") == 1.0).then_some(now)
+    });
+    let shown = shown.await;
+    assert!(shown.sum("worker_api_requests_total", &["code=\"401\""]) > 0.0);
+    let run = two.beta_pool.run(two.beta_pool.command("true").await).await;
+    two.beta.lab.reaches(run, StateType::Completed).await;
+    let body = monitor.until("/readyz", StatusCode::OK).await;
+    let reasons = body["reasons"].to_string();
+    assert!(reasons.contains("work pool 'acme/shared'") && !reasons.contains("beta/shared"), "{body}");
+    assert_eq!(monitor.get("/livez").await.0, StatusCode::OK, "a restart would not help");
+
+    proxy.lift(revoked);
+    let run = two.acme_pool.run(two.acme_pool.command("true").await).await;
+    two.acme.lab.reaches_within(run, StateType::Completed, LONG).await;
+    let is_well = async || (up(&monitor.scrape().await, "acme/shared") == 1.0).then_some(());
+    until(LONG, "the pool to be served again", is_well).await;
     two.keys_are_apart();
 }
 
@@ -156,7 +219,7 @@ async fn the_runs_of_both_workspaces_outlive_a_killed_worker() {
         let why = typed(&daemon, &["why", &id]).await.stdout;
         why.contains("pool 'beta/shared'").then_some(())
     };
-    worker_tests::harness::until(SOON, "the run of the other workspace", told).await;
+    until(SOON, "the run of the other workspace", told).await;
     let cancelled = typed(&daemon, &["cancel", &id]).await;
     assert!(cancelled.stdout.contains("is stopping it"), "{}{}", cancelled.stdout, cancelled.stderr);
     two.beta.lab.reaches(runs[1].1, StateType::Cancelled).await;

@@ -57,6 +57,7 @@ pub(super) fn daemon_plan(
             .then(|| (prefect.worker.webserver_host.clone(), prefect.worker.webserver_port)),
         metrics: prefect.client.metrics_enabled.then(|| ("0.0.0.0".to_owned(), prefect.client.metrics_port)),
         monitoring: worker.monitoring.clone(),
+        traces: worker.otlp.clone(),
         secrets,
         cancellation: CancellationPlan {
             enabled: prefect.worker.enable_cancellation,

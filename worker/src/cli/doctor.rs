@@ -7,7 +7,7 @@ use std::time::Duration;
 use central_api_client::Client;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, join3};
 use tokio::time::Instant;
 use worker_config::{Override, Settings};
 
@@ -107,8 +107,10 @@ impl Visit<'_> {
             };
             checks.into_iter().map(move |check| in_workspace(name.as_deref(), check))
         }));
-        let (at_apis, on_machine) = Box::pin(join(at_apis, on_machine)).await;
-        at_apis.into_iter().flatten().chain(on_machine).collect()
+        let collector = self.settings.worker.otlp.as_ref().filter(|_| !args.local);
+        let at_collector = join_all(collector.into_iter().map(doctor::look_at_collector));
+        let (at_apis, at_collector, on_machine) = Box::pin(join3(at_apis, at_collector, on_machine)).await;
+        at_apis.into_iter().flatten().chain(at_collector).chain(on_machine).collect()
     }
 
     /// The APIs that pools are at, or all if there are no pools, and that of the deployment that is asked for.

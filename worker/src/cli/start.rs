@@ -196,6 +196,12 @@ fn known_secrets(settings: &Settings, variables: &BTreeMap<String, String>) -> K
     for workspace in &settings.workspaces {
         learn_api(&secrets, &workspace.prefect);
     }
+    if let Some(collector) = &settings.worker.otlp {
+        secrets.learn(collector.headers.iter().map(|(_, value)| value.expose_secret()));
+        // `Bearer KEY` without its scheme, too.
+        secrets.learn(collector.headers.iter().filter_map(|(_, value)| value.expose_secret().rsplit(' ').next()));
+        secrets.learn(collector.endpoint.password());
+    }
     secrets.learn_variables(variables);
     secrets
 }

@@ -44,6 +44,7 @@ use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
 use crate::timeline::Timelines;
+use crate::traces;
 use discovery::{Discovered, Discovery, Found};
 use monitoring::Monitoring;
 use opening::{Opened, Openings};
@@ -153,25 +154,28 @@ impl Served {
 impl Daemon {
     fn new(plan: DaemonPlan, over: mpsc::Sender<PoolIndex>) -> Result<(Self, Left), StartError> {
         let live = LiveRuns::default();
+        let (deliveries, loops) = (CancellationToken::new(), TaskTracker::new());
+        let (metrics, liveness) = (Metrics::default(), Liveness::default());
+        let (traces, tracing) = traces::open(plan.traces.as_ref(), &metrics, &plan.secrets, &deliveries);
         let shared = Shared {
             pools: Pools::default(),
             live: live.clone(),
             actors: TaskTracker::new(),
             output: OutputSink::start().map_err(StartError::OutputThread)?,
             timelines: Timelines::without(plan.secrets.clone()),
-            metrics: Metrics::default(),
+            metrics,
+            traces,
             secrets: plan.secrets,
             audit: audit_log(plan.audit)?,
             policy: plan.policy,
             cancellation: plan.cancellation,
             cordoned: watch::Sender::new(false),
-            liveness: Liveness::default(),
+            liveness,
             budget: Budget::new(live.clone(), plan.admission.max_runs.map(NonZeroUsize::get)),
             admission: Admission::new(plan.admission, live),
             serves: watch::Sender::new(plan.wait_for_api),
         };
         shared.policy.announce();
-        let (deliveries, loops) = (CancellationToken::new(), TaskTracker::new());
         let ground = Ground {
             state_dir: &plan.state_dir,
             shared: &shared,
@@ -191,6 +195,8 @@ impl Daemon {
             deliverers.extend(opened.deliverers);
             workspaces.push(opened.workspace);
         }
+        let of_traces = |task| (shared.liveness.pulse("delivery of traces", workspace::DELIVERIES), task);
+        deliverers.extend(tracing.map(of_traces));
         let course = watch::Sender::new(Course::Staying);
         let journals = workspaces.iter().map(|workspace| workspace.folder.path().join(journal::FILE)).collect();
         let monitoring = Monitoring::new(&shared, &course, journals);

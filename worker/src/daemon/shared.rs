@@ -15,6 +15,7 @@ use crate::plan::CancellationPlan;
 use crate::policy::PolicyInForce;
 use crate::redaction::KnownSecrets;
 use crate::timeline::Timelines;
+use crate::traces::Traces;
 
 /// What all pools of a daemon share. Of credentials only what is kept from being shown.
 pub(super) struct Shared {
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// What must not leave the process.
     pub(super) secrets: KnownSecrets,
+    /// Where traces of runs go.
+    pub(super) traces: Traces,
     /// Decisions.
     pub(super) timelines: Timelines,
     pub(super) cancellation: CancellationPlan,

@@ -31,7 +31,7 @@ use crate::start_error::StartError;
 use crate::state_folder::{self, StateFolder, StateFolderError};
 
 /// Log lines and events are sent off every few seconds; this is how often their loops show that they could.
-const DELIVERIES: Duration = Duration::from_secs(10);
+pub(super) const DELIVERIES: Duration = Duration::from_secs(10);
 
 /// What the APIs of one daemon are opened with.
 pub(super) struct Ground<'g> {
@@ -104,6 +104,7 @@ impl Workspace {
             metrics: shared.metrics.of_workspace(name.as_deref()),
             secrets: shared.secrets.clone(),
             together: Arc::default(),
+            traces: shared.traces.of_workspace(name.as_deref()),
         };
         let is_cordoned = resources.journal.recall(CORDONED).unwrap_or(false);
         let registry = Arc::new(Registry::new(plugins.of_daemon(folder.owner(), folder.path())));

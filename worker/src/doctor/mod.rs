@@ -5,6 +5,7 @@
 
 mod central_api;
 mod code;
+mod collector;
 mod kinds;
 mod machine;
 mod pools;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub use central_api::{ApiUnderLook, look_at_api};
 pub use code::CodeUnderLook;
+pub use collector::look_at_collector;
 pub use kinds::look_at_kinds;
 pub use machine::{MachineUnderLook, look_at_machine};
 pub use pools::PoolUnderLook;

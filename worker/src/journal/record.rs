@@ -10,6 +10,7 @@ use worker_core::machine::Run;
 
 use crate::run::Told;
 use crate::timeline::Note;
+use crate::traces::WrittenTrace;
 
 /// Version of a record's form. A release reads its own and the one before; fields that it does not know are passed over,
 /// and new ones have defaults.
@@ -53,6 +54,9 @@ pub struct Facts {
     /// What the API was told, once it was.
     #[serde(default)]
     pub told: Option<Told>,
+    /// The trace of what is done for it, if one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<WrittenTrace>,
 }
 
 impl Facts {

@@ -45,6 +45,7 @@ fn record(number: u128) -> Record {
             kind: PluginKind::new("process"),
             worker: "w".to_owned(),
             told: None,
+            trace: None,
         },
         timeline: vec![Note { at: "2026-11-21T01:00:00Z".parse().unwrap(), text: "claimed".to_owned() }],
     }

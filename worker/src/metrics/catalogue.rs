@@ -148,6 +148,11 @@ pub(super) const STREAM_RESTARTS: Metric = counter(
 );
 pub(super) const WATCH_RESTARTS: Metric =
     counter("worker_watch_restarts_total", &["kind"], "Watches of infrastructure that broke and were begun again");
+pub(super) const TRACE_SPANS: Metric = counter(
+    "worker_trace_spans_total",
+    &["result"],
+    "Spans of traces, where traces are sent: exported, rejected by the collector, or dropped because it was away for too long",
+);
 pub(super) const REPAIRS: Metric = counter(
     "worker_repairs_total",
     &["what"],
@@ -190,6 +195,7 @@ pub const METRICS: &[&Metric] = &[
     &WATCH_RESTARTS,
     &REPAIRS,
     &CLEANUPS,
+    &TRACE_SPANS,
     &STATE,
     &LOOP_STALLED,
     &ADMISSION_HELD,

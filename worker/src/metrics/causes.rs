@@ -71,7 +71,8 @@ impl End<'_> {
     pub(super) const OUTCOMES: [&'static str; 8] =
         ["settled", "completed", "failed", "crashed", "put_back", "cancelled", "released", "left_alone"];
 
-    pub(super) const fn outcome(self) -> &'static str {
+    /// The word for it.
+    pub const fn outcome(self) -> &'static str {
         match self {
             Self::Settled => "settled",
             Self::Completed => "completed",
@@ -81,6 +82,14 @@ impl End<'_> {
             Self::Cancelled => "cancelled",
             Self::Released => "released",
             Self::LeftAlone => "left_alone",
+        }
+    }
+
+    /// The word for what crashed the run, if something did.
+    pub const fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Crashed(cause) | Self::PutBack(cause) => Some(crash_cause(cause)),
+            Self::Settled | Self::Completed | Self::Failed | Self::Cancelled | Self::Released | Self::LeftAlone => None,
         }
     }
 }

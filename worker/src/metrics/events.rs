@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use central_api_client::Traffic;
+use otlp::Tally;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -39,6 +40,7 @@ struct Counted {
     watch_restarts: Series<Counter>,
     repairs: Series<Counter>,
     cleanups: Series<Counter>,
+    trace_spans: Series<Counter>,
 }
 
 impl Default for Metrics {
@@ -58,6 +60,7 @@ impl Default for Metrics {
             watch_restarts: counters(&catalogue::WATCH_RESTARTS),
             repairs: counters(&catalogue::REPAIRS),
             cleanups: counters(&catalogue::CLEANUPS),
+            trace_spans: counters(&catalogue::TRACE_SPANS),
         });
         let metrics = Self { counted, workspace: None };
         for what in Repaired::ALL {
@@ -88,10 +91,11 @@ impl Metrics {
             watch_restarts: _,
             repairs,
             cleanups,
+            trace_spans,
         } = &*self.counted;
         let counters =
             [claims, claims_refused, runs_ended, crashes, reruns, api_requests, stream_restarts, repairs, cleanups];
-        for series in counters {
+        for series in counters.into_iter().chain([trace_spans]) {
             series.register(registry);
         }
         for series in [submission, start_delay, pull_step, api_seconds] {
@@ -152,6 +156,13 @@ impl Metrics {
         self.counted.cleanups.of([if is_done { "acknowledged" } else { "released" }]).inc();
     }
 
+    /// Traces are sent from now on. A rate knows nothing of a first span that comes with its counter.
+    pub fn traces_are_sent(&self) {
+        for result in ["exported", "rejected", "dropped"] {
+            self.counted.trace_spans.of([result]);
+        }
+    }
+
     /// How often the watch of a single run of a kind was begun again.
     pub(super) fn watch_restarts(&self, kind: &PluginKind) -> u64 {
         self.counted.watch_restarts.of([kind.as_str()]).get()
@@ -163,6 +174,20 @@ impl Traffic for Metrics {
         let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.counted.api_requests.of([call, &code]).inc();
         self.counted.api_seconds.of([]).observe(took.as_secs_f64());
+    }
+}
+
+impl Tally for Metrics {
+    fn exported(&self, spans: u64) {
+        self.counted.trace_spans.of(["exported"]).inc_by(spans);
+    }
+
+    fn rejected(&self, spans: u64) {
+        self.counted.trace_spans.of(["rejected"]).inc_by(spans);
+    }
+
+    fn dropped(&self, spans: u64) {
+        self.counted.trace_spans.of(["dropped"]).inc_by(spans);
     }
 }
 

@@ -108,6 +108,7 @@ impl Actor {
 
     fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: mpsc::Receiver<Message>) -> Self {
         cx.glance.saw(&run);
+        cx.trace.is_at(&run.phase);
         Self {
             cx: Arc::new(cx),
             run,
@@ -159,19 +160,23 @@ impl Actor {
             };
             match answer {
                 Answer::Input(input) => return input,
-                Answer::Claimed(deployment) => {
-                    self.deployment = deployment;
-                    return Input::Claimed;
-                }
+                Answer::Claimed(deployment) => return self.is_ours(deployment),
                 Answer::Recalled(offer, deployment) => {
                     self.cx = Arc::new(RunContext { offer: *offer, ..(*self.cx).clone() });
-                    self.deployment = deployment;
-                    return Input::Claimed;
+                    return self.is_ours(deployment);
                 }
                 Answer::Prepared(prepared) => return self.learn(*prepared),
                 Answer::Nothing => {}
             }
         }
+    }
+
+    fn is_ours(&mut self, deployment: Option<Arc<Deployment>>) -> Input {
+        if let Some(deployment) = &deployment {
+            self.cx.trace.is_of_deployment(&deployment.name);
+        }
+        self.deployment = deployment;
+        Input::Claimed
     }
 
     fn learn(&mut self, prepared: Prepared) -> Input {
@@ -189,12 +194,14 @@ impl Actor {
             failpoint::reach(point);
         }
         self.count(&input);
+        self.cx.trace.heard(&input);
         if let Some(text) = story::note(&self.run.phase, &input) {
             self.cx.note(text);
         }
         let (run, effects) = self.run.clone().step(input);
         self.run = run;
         self.cx.glance.saw(&self.run);
+        self.cx.trace.is_at(&self.run.phase);
         if let Some(handle) = self.run.handle() {
             self.cx.around.timelines.executed_on(handle.key.run, &handle.infra_id);
         }
@@ -311,6 +318,7 @@ impl Actor {
             Effect::Leave => {
                 self.ended = Ended::Left;
                 self.started.end();
+                self.cx.trace.left();
                 tracing::info!("the run goes on without this worker");
             }
             Effect::Forget => self.forget().await,

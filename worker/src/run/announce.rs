@@ -11,6 +11,7 @@ use super::context::RunContext;
 use super::error_chain::ErrorChain;
 use super::patience::patiently;
 use super::proposal;
+use crate::traces;
 
 /// Proposes Submitting. It need not succeed: old servers do not know it. But a run that the server says is being cancelled
 /// is not launched any more.
@@ -67,10 +68,13 @@ async fn until_due(cx: &RunContext) {
 }
 
 fn labels(cx: &RunContext) -> Map<String, Value> {
-    Map::from_iter([
+    let mut labels = Map::from_iter([
         ("prefect.worker.name".to_owned(), Value::from(cx.around.identity.name.clone())),
         ("prefect.worker.type".to_owned(), Value::from(cx.around.identity.kind.as_str())),
         ("prefect.work-pool.name".to_owned(), Value::from(cx.offer.pool.name.clone())),
         ("prefect.work-pool.id".to_owned(), Value::from(cx.offer.pool.id.to_string())),
-    ])
+    ]);
+    // Where the engine looks for the span that its own are to be below.
+    labels.extend(cx.trace.to_hand_on().map(|traceparent| (traces::LABEL.to_owned(), Value::from(traceparent))));
+    labels
 }

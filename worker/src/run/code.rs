@@ -93,6 +93,7 @@ impl PullLog for Pulling<'_> {
 
     fn step_ended(&self, step: &StepRecord, took: Duration, is_done: bool) {
         self.0.metrics().pulled(&step.step_name, took, is_done);
+        self.0.trace.pulled(&step.step_name, took, is_done);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::metrics::{Metrics, RunMetrics};
 use crate::policy::PolicyInForce;
 use crate::redaction::KnownSecrets;
 use crate::timeline::Timelines;
+use crate::traces::{RunTrace, Traced, Traces, WrittenTrace};
 
 /// Who this worker is in one of its pools.
 #[derive(Debug)]
@@ -99,12 +100,26 @@ pub struct Surroundings {
     pub secrets: KnownSecrets,
     /// Which crashes are not the end of a run.
     pub rerun: Arc<RerunPolicy>,
+    /// Where traces of runs go.
+    pub traces: Traces,
 }
 
 impl Surroundings {
-    /// The surroundings of one run.
-    pub fn context(&self, offer: Offer, glance: Glance, is_resumed: bool) -> RunContext {
-        RunContext { offer, around: self.clone(), glance, is_resumed }
+    /// The surroundings of a run that is about to be claimed.
+    pub fn context(&self, offer: Offer, glance: Glance) -> RunContext {
+        let trace = self.traces.begin(self.traced(&offer));
+        RunContext { offer, around: self.clone(), glance, is_resumed: false, trace }
+    }
+
+    /// The surroundings of a run that an earlier process took, or was about to: `is_ours` is which.
+    pub fn resumed(&self, offer: Offer, glance: Glance, trace: Option<&WrittenTrace>, is_ours: bool) -> RunContext {
+        let trace = self.traces.resume(self.traced(&offer), trace, is_ours);
+        RunContext { offer, around: self.clone(), glance, is_resumed: true, trace }
+    }
+
+    fn traced<'r>(&'r self, offer: &'r Offer) -> Traced<'r> {
+        let WorkerIdentity { name, kind, .. } = &*self.identity;
+        Traced { flow_run: &offer.flow_run, pool: &offer.pool.name, kind: kind.as_str(), worker: name }
     }
 }
 
@@ -119,6 +134,8 @@ pub struct RunContext {
     pub glance: Glance,
     /// An earlier process took the run on, and may have told the API what this one is about to.
     pub is_resumed: bool,
+    /// The trace of the execution.
+    pub trace: RunTrace,
 }
 
 impl RunContext {
@@ -129,6 +146,8 @@ impl RunContext {
 
     /// Notes a decision about the run, for whoever asks why.
     pub fn note(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.trace.noted(&text);
         self.around.timelines.note(self.offer.key.run, text);
     }
 
@@ -152,6 +171,7 @@ impl RunContext {
                 kind: self.around.plugin.kind(),
                 worker: self.around.identity.name.clone(),
                 told: told.cloned(),
+                trace: self.trace.written(),
             },
             timeline: self.around.timelines.notes(self.offer.key.run),
         }

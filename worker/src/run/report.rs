@@ -57,7 +57,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
     let run = cx.offer.key.run;
     if has_moved_on(cx).await {
         cx.note("the run was executed anew since; nothing is reported of this execution");
-        return cx.metrics().ended(End::LeftAlone);
+        return came_to(cx, End::LeftAlone);
     }
     let end = match outcome {
         Outcome::Settled(exit) => {
@@ -72,6 +72,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
         Outcome::Failed(report) => {
             let message = exit_message(&cx.around.plugin.kind(), report);
             cx.log().error(format!("Flow run '{}' failed: {message}", cx.offer.flow_run.name));
+            cx.trace.failed(&message);
             propose(cx, &proposal::failed(cx.offer.key, message)).await;
             End::Failed
         }
@@ -85,7 +86,7 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
             End::Released
         }
     };
-    cx.metrics().ended(end);
+    came_to(cx, end);
     if let (Some(told), Some(handle), Some(code)) = (told, handle, outcome.status_code()) {
         cx.around.api.emit(told.subject.executed(cx.offer.key, &handle.infra_id.0, code, Some(told.submitted)));
     }
@@ -95,8 +96,14 @@ pub(super) async fn report(cx: &RunContext, outcome: &Outcome, handle: Option<&H
     }
 }
 
+fn came_to(cx: &RunContext, end: End<'_>) {
+    cx.metrics().ended(end);
+    cx.trace.came_to(end.outcome(), end.cause());
+}
+
 async fn crash<'c>(cx: &RunContext, cause: &'c CrashCause, handle: Option<&Handle>, told: Option<&Told>) -> End<'c> {
     let message = crash_message(&cx.around.plugin.kind(), cause);
+    cx.trace.failed(&message);
     let name = &cx.offer.flow_run.name;
     if let CrashCause::Submit(why) | CrashCause::Policy(why) = cause {
         cx.log().error(format!("Failed to submit flow run '{name}' to infrastructure.\n{why}"));

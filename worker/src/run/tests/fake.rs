@@ -314,12 +314,12 @@ impl Stage {
         let (sender, receiver) = mpsc::channel(16);
         *self.inbox.lock().unwrap() = Some(sender);
         let offer = Offer { flow_run: record.facts.flow_run(record.run.key), ..self.offer() };
-        let cx = self.surroundings().context(offer, glance(), true);
+        let cx = self.surroundings().resumed(offer, glance(), None, true);
         Playing(tokio::spawn(Actor::resume(cx, record.run, record.facts.told, receiver).live()))
     }
 
     fn context(&self) -> RunContext {
-        self.surroundings().context(self.offer(), glance(), false)
+        self.surroundings().context(self.offer(), glance())
     }
 
     fn offer(&self) -> Offer {
@@ -362,6 +362,7 @@ impl Stage {
             metrics: crate::metrics::Metrics::default(),
             secrets: crate::redaction::KnownSecrets::default(),
             rerun: Arc::clone(&self.rerun),
+            traces: crate::traces::Traces::default(),
         }
     }
 }
