@@ -26,7 +26,8 @@ async fn main() {
     }
     let (requests, connections) = count(&api);
     let begun = Instant::now();
-    let mut daemon = pool.daemon().env("WORKER_ADMISSION_ENABLED", "false").spawn();
+    let mut daemon =
+        pool.daemon().env("WORKER_ADMISSION_ENABLED", "false").env("PREFECT_WORKER_QUERY_SECONDS", "10").spawn();
     let complete = |tables: &Tables| {
         let ended = tables.runs().filter(|run| run.state_type() == Some(&StateType::Completed)).count();
         (ended >= runs).then_some(())

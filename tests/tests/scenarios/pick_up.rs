@@ -12,9 +12,9 @@ use crate::in_memory::{InMemory, poll_path};
 use crate::marks::Marks;
 
 const HOUR: &str = "3600";
-/// More than a page of the server.
-const MANY: usize = 1000;
-const MANY_TAKE: Duration = Duration::from_mins(5);
+/// Three full pages of the server.
+const MANY: usize = 600;
+const MANY_TAKE: Duration = Duration::from_mins(3);
 
 fn seldom(pool: &LabPool) -> DaemonSpec {
     pool.daemon().env("PREFECT_WORKER_QUERY_SECONDS", HOUR)

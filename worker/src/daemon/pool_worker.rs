@@ -223,7 +223,7 @@ impl PoolWorker {
                 announcements: self.announcements.clone(),
                 queues: self.settings.work_queues.clone(),
             }),
-            listening: self.pulse("stream of events", poll_interval),
+            listening: self.pulse("stream of cancellations", poll_interval),
             asking: self.pulse("questions for cancellations", poll_interval),
         }
     }
