@@ -92,7 +92,11 @@ async fn start_warm(
     let Some((tell, listen)) = warm.fork(spec, &program, &words.collect::<Vec<_>>()).await else { return Ok(None) };
     spec.asked_at = now();
     let answer = async { hear(pipe::Sender::from_owned_fd(tell)?, pipe::Receiver::from_owned_fd(listen)?, spec).await };
-    match within_the_limit(answer).await? {
+    let answer = within_the_limit(answer).await;
+    if answer.is_err() {
+        warm.distrust(spec).await;
+    }
+    match answer? {
         Ok(answer) => Ok(Some(answer)),
         // Whoever would have answered is gone. If it has claimed the run before, whoever is started now finds that.
         Err(error) => {

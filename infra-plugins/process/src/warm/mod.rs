@@ -185,6 +185,19 @@ impl WarmPool {
         }
     }
 
+    /// Ends the zygote of a run whose supervisor never answered: it may be one that was stopped.
+    pub(crate) async fn distrust(&self, spec: &LaunchSpec) {
+        let Some(key) = Key::of(spec, &self.inherited) else { return };
+        let place = self.places.lock().await.by_key.get(&key).cloned();
+        if let Some(place) = place {
+            let mut state = place.0.lock().await;
+            if let State::Ready(zygote) = &mut *state {
+                zygote.kill();
+            }
+            *state = State::Empty;
+        }
+    }
+
     /// The place of a key, made if there is room.
     async fn place(&self, key: &Key) -> Result<Place, Cold> {
         let mut places = self.places.lock().await;

@@ -115,6 +115,11 @@ impl Zygote {
         self.child.id()
     }
 
+    /// Ends it at once. What it has forked goes on.
+    pub(super) fn kill(&mut self) {
+        self.child.start_kill().unwrap_or_default();
+    }
+
     /// Whether files by which the SDK is known are others now. Reads the file system.
     pub(super) fn is_outdated(&self) -> bool {
         self.ready.watched.iter().any(|(path, was)| stamp(path) != *was)
