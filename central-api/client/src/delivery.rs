@@ -29,6 +29,15 @@ impl<Q> Feed<Q> {
     }
 }
 
+/// How a delivery is, for whoever looks whether it hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moves {
+    /// Something waits to be delivered.
+    pub waits: bool,
+    /// How often a delivery succeeded or failed so far.
+    pub count: u64,
+}
+
 /// How far a queue has been worked off. Entries are numbered from 1 and settled in order.
 #[derive(Debug)]
 pub(crate) struct Progress(watch::Sender<Position>);
@@ -38,6 +47,7 @@ struct Position {
     settled: u64,
     failing: bool,
     ended: bool,
+    moves: u64,
 }
 
 impl Progress {
@@ -47,16 +57,27 @@ impl Progress {
 
     /// Everything up to this number was delivered or given up.
     pub(crate) fn settle(&self, number: u64) {
-        self.0.send_modify(|position| position.settled = position.settled.max(number));
+        self.0.send_modify(|position| {
+            position.settled = position.settled.max(number);
+            position.moves += 1;
+        });
     }
 
     /// Whether the last delivery failed and none has succeeded since.
     pub(crate) fn set_failing(&self, failing: bool) {
-        self.0.send_if_modified(|position| std::mem::replace(&mut position.failing, failing) != failing);
+        self.0.send_if_modified(|position| {
+            position.moves += 1;
+            std::mem::replace(&mut position.failing, failing) != failing
+        });
     }
 
     pub(crate) fn is_failing(&self) -> bool {
         self.0.borrow().failing
+    }
+
+    /// How often a delivery succeeded or failed: while something waits, one that does not hang does either again and again.
+    pub(crate) fn moves(&self) -> u64 {
+        self.0.borrow().moves
     }
 
     /// Nothing more will be settled.
@@ -134,6 +155,16 @@ impl Outage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_delivery_moves_whether_it_succeeds_or_fails_again() {
+        let progress = Progress::new();
+        progress.set_failing(true);
+        progress.set_failing(true);
+        assert_eq!(progress.moves(), 2);
+        progress.settle(1);
+        assert_eq!(progress.moves(), 3);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn progress_is_awaited_until_it_is_made_or_cannot_be_made_any_more() {

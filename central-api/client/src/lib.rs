@@ -41,6 +41,7 @@ mod websocket;
 pub use backoff::Backoff;
 pub use calls::{Greeting, Verdict};
 pub use client::Client;
+pub use delivery::Moves;
 pub use error::{ApiError, ClientBuildError, TransportError};
 pub use events::EventEmitter;
 pub use logs::LogShipper;

@@ -105,33 +105,30 @@ fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
         // What is no encoding stands for itself: people write `50%` as well.
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(part.as_bytes());
-            }
-        }
+        let decoded = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (byte, rest) = decoded.map_or((b'%', part), |byte| (byte, part.get(2..).unwrap_or_default()));
+        bytes.push(byte);
+        bytes.extend_from_slice(rest.as_bytes());
     }
     String::from_utf8(bytes).ok()
 }
 
+/// What our own setting would have to be set to.
+type Translation = fn(&Raw) -> Result<Raw, Refusal>;
+
 /// What the variables of OpenTelemetry's SDKs set, the first of each that is there.
-const VARIABLES: &[(&Key, &[&str], fn(&Raw) -> Result<Raw, Refusal>)] = &[
+const VARIABLES: &[(&Key, &[&str], Translation)] = &[
     (&OTLP_ENDPOINT, &["OTEL_EXPORTER_OTLP_ENDPOINT"], url_as_it_is),
     (&OTLP_TRACES_ENDPOINT, &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], url_as_it_is),
     (&OTLP_HEADERS, &["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"], pairs_as_they_are),
-    (&OTLP_CA_FILE, &["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"], as_it_is),
+    (&OTLP_CA_FILE, &["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"], text_as_it_is),
     (&OTLP_TIMEOUT, &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"], milliseconds),
-    (&OTLP_SERVICE_NAME, &["OTEL_SERVICE_NAME"], as_it_is),
+    (&OTLP_SERVICE_NAME, &["OTEL_SERVICE_NAME"], text_as_it_is),
     (&OTLP_RESOURCE, &["OTEL_RESOURCE_ATTRIBUTES"], pairs_as_they_are),
 ];
 
-fn as_it_is(raw: &Raw) -> Result<Raw, Refusal> {
-    Ok(raw.clone())
+fn text_as_it_is(raw: &Raw) -> Result<Raw, Refusal> {
+    value::text(raw).map(Raw::Text)
 }
 
 fn url_as_it_is(raw: &Raw) -> Result<Raw, Refusal> {

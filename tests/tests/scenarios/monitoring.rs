@@ -33,14 +33,27 @@ async fn each_loop_that_hangs_is_named_by_livez_and_by_the_metrics() {
     let pool = it.lab.pool().await;
     let of_pool = ["poller", "sync", "worker channel", "stream of cancellations", "questions for cancellations"];
     let mut loops: Vec<String> = of_pool.iter().map(|name| format!("{name} of '{}'", pool.name)).collect();
-    loops.extend(["repair", "delivery of logs", "delivery of events"].map(str::to_owned));
-    let well = pool.daemon().monitored().started().await;
+    let of_daemon = [
+        "repair",
+        "delivery of logs",
+        "delivery of events",
+        "delivery of traces",
+        "reading of settings",
+        "messages to systemd",
+    ];
+    loops.extend(of_daemon.map(str::to_owned));
+    let daemon = || {
+        let spec = pool.daemon().monitored().env("WORKER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        // Nobody listens there, which is nothing to complain about.
+        spec.env("NOTIFY_SOCKET", "/nonexistent/notify")
+    };
+    let well = daemon().started().await;
     let known = Monitor::of(&well).await.scrape().await;
     let shown = known.series().into_iter().filter(|series| series.starts_with("worker_loop_stalled{"));
     let expected = loops.iter().map(|name| format!("worker_loop_stalled{{loop=\"{name}\"}}"));
     assert_eq!(shown.collect::<BTreeSet<_>>(), expected.collect(), "a loop is not in this test");
     join_all(loops.iter().map(async |name| {
-        let daemon = pool.daemon().monitored().env("WORKER_STALL", name).spawn();
+        let daemon = daemon().env("WORKER_STALL", name).spawn();
         let monitor = Monitor::of(&daemon).await;
         let body = monitor.until("/livez", StatusCode::SERVICE_UNAVAILABLE).await;
         assert_eq!(body["stalled"], json!([name]));

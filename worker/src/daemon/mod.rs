@@ -34,7 +34,7 @@ use crate::budget::Budget;
 use crate::console::{self, OutputSink};
 use crate::journal::{self, Record};
 use crate::live_runs::{LiveRuns, PoolIndex, WorkspaceIndex};
-use crate::liveness::Liveness;
+use crate::liveness::{Delivering, Liveness};
 use crate::metrics::Metrics;
 use crate::operator::{Course, Drain, PlannedPool, Pools, Reloading, Standing};
 use crate::plan::{AuditPlan, DaemonPlan, PoolPlan, ShutdownPlan};
@@ -195,7 +195,10 @@ impl Daemon {
             deliverers.extend(opened.deliverers);
             workspaces.push(opened.workspace);
         }
-        let of_traces = |task| (shared.liveness.pulse("delivery of traces", workspace::DELIVERIES), task);
+        let of_traces = |task| {
+            let pulse = shared.liveness.pulse("delivery of traces", workspace::DELIVERIES);
+            Delivering { pulse, task, moves: None }
+        };
         deliverers.extend(tracing.map(of_traces));
         let course = watch::Sender::new(Course::Staying);
         let journals = workspaces.iter().map(|workspace| workspace.folder.path().join(journal::FILE)).collect();

@@ -35,7 +35,8 @@ impl Daemon {
     pub(super) fn reload_with(&self, reloading: Reloading, hangups: ReloadSignal, pools: mpsc::Sender<Vec<PoolPlan>>) {
         let most = self.shared.budget.most().clone();
         let policy = self.shared.policy.clone();
-        let reloader = Reloader { reloading, shutdown: self.shutdown.clone(), policy, max_runs: most, pools };
+        let pulse = self.shared.liveness.pulse("reading of settings", super::OBSERVATIONS);
+        let reloader = Reloader { reloading, shutdown: self.shutdown.clone(), policy, max_runs: most, pools, pulse };
         self.loops.spawn(reloader.run(hangups, self.stop.clone()));
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::monitoring::Monitoring;
 use super::shared::Shared;
-use crate::liveness::systemd::Systemd;
+use crate::liveness::systemd::{self, Systemd};
 use crate::plan::DaemonPlan;
 use crate::start_error::StartError;
 
@@ -38,7 +38,8 @@ impl Servers {
     ) {
         if Systemd::is_listening() {
             let (liveness, live) = (shared.liveness.clone(), shared.live.clone());
-            let systemd = Systemd { liveness, live, serves: shared.serves.subscribe() };
+            let pulse = liveness.pulse("messages to systemd", systemd::PERIOD);
+            let systemd = Systemd { liveness, live, serves: shared.serves.subscribe(), pulse };
             tasks.spawn(systemd.run(intake.clone(), stop.clone()));
         }
         let wanted = [

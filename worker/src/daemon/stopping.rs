@@ -16,7 +16,7 @@ use worker_core::machine::{Input, StopReason};
 
 use super::{Daemon, Served};
 use crate::console;
-use crate::liveness::Pulse;
+use crate::liveness::Delivering;
 use crate::operator::{Course, Drain};
 use crate::signals::StopSignals;
 use crate::surroundings;
@@ -50,18 +50,9 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Each task is waited for by one that holds its pulse, so that a panic in it is seen by whoever looks after the loops.
-    pub(super) fn new(stop: CancellationToken, tasks: Vec<(Pulse, JoinHandle<()>)>) -> Self {
-        let guarded = |(pulse, task): (Pulse, JoinHandle<()>)| {
-            tokio::spawn(async move {
-                if let Err(error) = pulse.idle(task).await
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
-                }
-            })
-        };
-        Self { stop, tasks: tasks.into_iter().map(guarded).collect() }
+    /// Each task is waited for by one that holds its pulse, so that a hang or a panic is seen by whoever looks after the loops.
+    pub(super) fn new(stop: CancellationToken, tasks: Vec<Delivering>) -> Self {
+        Self { stop, tasks: tasks.into_iter().map(|task| tokio::spawn(task.watched())).collect() }
     }
 
     /// Lets them deliver what is queued, and waits for that.

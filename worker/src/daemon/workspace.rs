@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use central_api_client::{Client, EventEmitter, LogShipper, Spool};
 use tokio::sync::{OnceCell, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Span;
@@ -20,7 +19,7 @@ use crate::adoption::Adoption;
 use crate::code_cache::CodeCache;
 use crate::journal::{self, Record};
 use crate::live_runs::WorkspaceIndex;
-use crate::liveness::Pulse;
+use crate::liveness::Delivering;
 use crate::operator::{CORDONED, DeskWorkspace};
 use crate::plan::WorkspacePlan;
 use crate::preflight::{PreflightError, check_server_version};
@@ -66,7 +65,7 @@ pub(super) struct Workspace {
 pub(super) struct Opened {
     pub(super) workspace: Workspace,
     pub(super) left: Vec<Record>,
-    pub(super) deliverers: [(Pulse, JoinHandle<()>); 2],
+    pub(super) deliverers: [Delivering; 2],
     /// Whether the operator lets nothing new be taken.
     pub(super) is_cordoned: bool,
 }
@@ -123,8 +122,12 @@ impl Workspace {
             version: Version::of(client, ground.check_server_version),
         };
         let of = workspace.name.as_ref().map(|name| format!(" of '{name}'")).unwrap_or_default();
-        let deliverers = [("logs", shipping), ("events", emitting)]
-            .map(|(what, task)| (shared.liveness.pulse(format!("delivery of {what}{of}"), DELIVERIES), task));
+        let pulse = |what: &str| shared.liveness.pulse(format!("delivery of {what}{of}"), DELIVERIES);
+        let (logs, events) = (workspace.resources.logs.clone(), workspace.resources.events.clone());
+        let deliverers = [
+            Delivering { pulse: pulse("logs"), task: shipping, moves: Some(Box::new(move || logs.moves())) },
+            Delivering { pulse: pulse("events"), task: emitting, moves: Some(Box::new(move || events.moves())) },
+        ];
         Ok(Opened { workspace, left: records, deliverers, is_cordoned })
     }
 

@@ -3,12 +3,14 @@
 //! A loop has a pulse and beats it at an interval, also while it waits for what ends by itself. One that is stuck in a
 //! lock, or waits for something that nobody ends, does not beat any more, and is found by its name within three intervals.
 
+mod delivery;
 mod pulse;
 pub mod systemd;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use delivery::Delivering;
 use pulse::Beats;
 pub use pulse::Pulse;
 

@@ -9,11 +9,11 @@ use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Liveness;
+use super::{Liveness, Pulse};
 use crate::live_runs::LiveRuns;
 
 /// Mean time between two looks at the number of runs.
-const STATUS: Duration = Duration::from_secs(5);
+pub const PERIOD: Duration = Duration::from_secs(5);
 
 /// By how much a daemon that stops moves the end of systemd's patience: it may wait for runs longer than `TimeoutStopSec`.
 const MORE_TIME: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ pub struct Systemd {
     pub live: LiveRuns,
     /// Set once the daemon serves.
     pub serves: watch::Receiver<bool>,
+    /// Shows that systemd is told.
+    pub pulse: Pulse,
 }
 
 impl Systemd {
@@ -57,7 +59,7 @@ impl Systemd {
                     is_ready = true;
                     tell(&[NotifyState::Ready]);
                 }
-                () = tokio::time::sleep(period) => {}
+                () = self.pulse.idle(tokio::time::sleep(period)) => {}
             }
         }
     }
@@ -76,7 +78,7 @@ impl Systemd {
 
 /// Half of the time that the watchdog waits, and often enough for a status that is worth reading.
 fn period(watchdog: Option<Duration>) -> Duration {
-    watchdog.map_or(STATUS, |limit| (limit / 2).min(STATUS))
+    watchdog.map_or(PERIOD, |limit| (limit / 2).min(PERIOD))
 }
 
 fn status(runs: usize, is_ready: bool, is_stopping: bool) -> String {
@@ -104,8 +106,8 @@ mod tests {
     #[test]
     fn the_watchdog_is_fed_twice_in_its_time() {
         assert_eq!(period(Some(Duration::from_secs(4))), Duration::from_secs(2));
-        assert_eq!(period(Some(Duration::from_mins(1))), STATUS);
-        assert_eq!(period(None), STATUS);
+        assert_eq!(period(Some(Duration::from_mins(1))), PERIOD);
+        assert_eq!(period(None), PERIOD);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use worker_config::{Effective, RunsAtStop};
 
 use super::changes::{Changes, changes};
+use crate::liveness::Pulse;
 use crate::plan::{PoolPlan, ShutdownPlan};
 use crate::policy::PolicyInForce;
 use crate::signals::ReloadSignal;
@@ -64,14 +65,21 @@ pub struct Reloader {
     pub pools: mpsc::Sender<Vec<PoolPlan>>,
     /// What runs may be: it has a file of its own.
     pub policy: PolicyInForce,
+    /// Shows that a signal would be heard.
+    pub pulse: Pulse,
 }
+
+/// How long it may take to read the settings, on a slow disk.
+const READING: Duration = Duration::from_mins(1);
+/// How long pools may wait for the daemon to take them.
+const TAKING: Duration = Duration::from_mins(1);
 
 impl Reloader {
     /// Reads again with every signal until told to stop.
     pub async fn run(mut self, mut signal: ReloadSignal, stop: CancellationToken) {
-        while stop.run_until_cancelled(signal.next()).await.is_some() {
+        while stop.run_until_cancelled(self.pulse.idle(signal.next())).await.is_some() {
             let read = Arc::clone(&self.reloading.read);
-            match tokio::task::spawn_blocking(move || read()).await {
+            match self.pulse.during(READING, tokio::task::spawn_blocking(move || read())).await {
                 Ok(Ok(reading)) => self.apply(reading).await,
                 Ok(Err(problems)) => {
                     let problems = problems.join("; ");
@@ -80,7 +88,8 @@ impl Reloader {
                 Err(error) => tracing::error!("the settings could not be read again: {error}"),
             }
             let policy = self.policy.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || policy.reload()).await {
+            let reloaded = tokio::task::spawn_blocking(move || policy.reload());
+            if let Err(error) = self.pulse.during(READING, reloaded).await {
                 tracing::error!("the policy could not be read again: {error}");
             }
         }
@@ -104,7 +113,7 @@ impl Reloader {
             tracing::info!("Received SIGHUP. Changed: {}", now.join(", "));
         }
         // Also if nothing changed: a pool that could not be served before is tried again.
-        if self.pools.send(pools).await.is_err() {
+        if self.pulse.during(TAKING, self.pools.send(pools)).await.is_err() {
             tracing::debug!("the daemon stops, and serves no other pools");
         }
         if !after_a_restart.is_empty() {

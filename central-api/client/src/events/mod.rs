@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::delivery::Feed;
+use crate::delivery::{Feed, Moves};
 use crate::spool::Spool;
 use outbox::Outbox;
 
@@ -50,6 +50,11 @@ impl EventEmitter {
             }
             Err(error) => tracing::warn!(%error, event = event.event, "an event could not be encoded and is dropped"),
         }
+    }
+
+    /// How the delivery is.
+    pub fn moves(&self) -> Moves {
+        Moves { waits: !self.0.queue().is_empty(), count: self.0.progress.moves() }
     }
 
     /// Waits until every event that was emitted before was confirmed or given up. False if that takes longer than `limit`.

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use worker_core::ids::RunId;
 
 use crate::client::Client;
-use crate::delivery::Feed;
+use crate::delivery::{Feed, Moves};
 use crate::spool::Spool;
-use queue::Queue;
+use queue::{Due, Queue};
 
 /// How long [`LogShipper::flush_run`] waits.
 const RUN_FLUSH: Duration = Duration::from_secs(5);
@@ -78,6 +78,13 @@ impl LogShipper {
             }
             Err(error) => tracing::warn!(%error, "a log line could not be encoded and is lost"),
         }
+    }
+
+    /// How the delivery is.
+    pub fn moves(&self) -> Moves {
+        let Some(shared) = &self.0 else { return Moves { waits: false, count: 0 } };
+        let waits = !matches!(shared.feed.queue().due(), Due::Never);
+        Moves { waits, count: shared.feed.progress.moves() }
     }
 
     /// Waits until every line that was queued before was delivered or given up. False if that takes longer than `limit`.
