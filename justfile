@@ -32,6 +32,10 @@ suite:
 chaos *ARGS:
     cargo build -p worker --locked && cargo run -p worker-tests --example chaos --locked -- {{ARGS}}
 
+# figures beside Prefect's worker: --quick, or names of scenarios
+bench *ARGS:
+    ./scripts/bench {{ARGS}}
+
 # every check: what the gate runs
 test:
     ./scripts/test

@@ -25,7 +25,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// What every plugin, now and later, may depend on.
 const PLUGIN_MAY_DEPEND_ON: &[&str] = &["infra-contract", "worker-core"];
 /// At the top: what they depend on is their business.
-const TOP: &[&str] = &["worker", "worker-tests"];
+const TOP: &[&str] = &["worker", "worker-tests", "worker-benches"];
 /// Packages that bring an async runtime, I/O or a clock.
 const IMPURE: &[&str] = &["tokio", "tokio-util", "fs-err", "reqwest", "hyper", "futures", "rustix"];
 const LONGEST_FILE: usize = 500;

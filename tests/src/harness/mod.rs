@@ -40,7 +40,7 @@ pub use monitor::{Monitor, Scrape, promtool};
 pub use output::Output;
 pub use prefect_server::PrefectServer;
 pub(crate) use processes::kill_working_in;
-pub use processes::{is_alive, resident_kib};
+pub use processes::{is_alive, kill_with_environment, resident_kib};
 pub use rest::Rest;
 pub use sdk::Sdk;
 pub use sources::{rust_sources, workspace_path};

@@ -22,9 +22,13 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
+    pub(super) fn is_installed() -> bool {
+        programs().is_some()
+    }
+
     pub(super) async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a temporary directory");
-        let programs = programs();
+        let programs = programs().expect("PostgreSQL is installed; `scripts/require postgres` says how");
         let is_root = fs::metadata(folder.path()).expect("it was just made").uid() == 0;
         if is_root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root gives its own away");
@@ -61,14 +65,14 @@ impl Postgres {
 }
 
 /// Where its programs are: Debian does not put them into the PATH.
-fn programs() -> PathBuf {
+fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| has_programs(folder)).collect();
     if found.is_empty() {
         let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
         found.extend(versions.map(|version| version.path().join("bin")).filter(|folder| has_programs(folder)));
     }
-    found.pop().expect("PostgreSQL is installed; `scripts/require postgres` says how")
+    found.pop()
 }
 
 fn has_programs(folder: &Path) -> bool {

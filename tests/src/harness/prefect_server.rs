@@ -53,6 +53,11 @@ impl PrefectServer {
         Self::on(Some(Postgres::start().await)).await
     }
 
+    /// Whether there is a PostgreSQL to be had.
+    pub fn can_be_on_postgres() -> bool {
+        Postgres::is_installed()
+    }
+
     async fn on(postgres: Option<Postgres>) -> Self {
         let home = tempfile::Builder::new().prefix("prefect-server-").tempdir().expect("a temporary directory");
         let database = postgres.as_ref().map(Postgres::url).map(|url| (DATABASE, url));

@@ -49,7 +49,7 @@ fn working_in(folder: &Path) -> Vec<Pid> {
 }
 
 /// Kills every process whose environment holds `entry`.
-pub(super) fn kill_with_environment(entry: &str) {
+pub fn kill_with_environment(entry: &str) {
     kill_all(|| with_environment(entry));
 }
 
