@@ -54,9 +54,9 @@ fn count(api: &TestApi) -> (usize, u64) {
     api.store().read(|tables| (tables.requests().len(), tables.connections().accepted))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "they are few")]
 fn ratio(times: usize, runs: usize) -> f64 {
-    times as f64 / runs as f64
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap());
+    number(times) / number(runs)
 }
 
 /// A path without its ids.

@@ -6,7 +6,7 @@ use central_api_wire::state::StateType;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use worker_tests::api::store::Tables;
-use worker_tests::harness::{DaemonSpec, Lab, LabPool, RunSpec};
+use worker_tests::harness::{DaemonSpec, DeploymentSpec, Lab, LabPool, RunSpec, command_variables};
 
 use crate::in_memory::{InMemory, poll_path};
 use crate::marks::Marks;
@@ -138,10 +138,10 @@ async fn runs_of_other_queues_bring_about_no_poll() {
     let it = InMemory::start().await;
     let pool = it.lab.pool().await;
     it.lab.api.create_queue(&pool.name, "mine", 5).await;
-    let mine = worker_tests::harness::DeploymentSpec {
+    let mine = DeploymentSpec {
         queue: Some("mine".to_owned()),
-        job_variables: worker_tests::harness::command_variables("true"),
-        ..Default::default()
+        job_variables: command_variables("true"),
+        ..DeploymentSpec::default()
     };
     let (mine, other) = (pool.deployment(mine).await, pool.command("true").await);
     let _daemon = seldom(&pool).args(["-q", "mine"]).started().await;

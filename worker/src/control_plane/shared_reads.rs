@@ -56,7 +56,7 @@ impl<K: Eq + Hash, V: Clone> SharedReads<K, V> {
         readings.retain(|_, reading| now - reading.begun < LONGEST);
         match readings.get(&key) {
             Some(reading) if reading.begun >= since => Arc::clone(reading),
-            _ => {
+            Some(_) | None => {
                 let reading = Arc::new(Reading { begun: now, answer: OnceCell::new() });
                 readings.insert(key, Arc::clone(&reading));
                 reading

@@ -341,8 +341,8 @@ mod tests {
         assert_eq!(act(&pick_up, now), Some((Duration::from_secs(30), Act::Poll)));
         pick_up.polls(clock() + SignedDuration::from_secs(30));
         assert_eq!(act(&pick_up, now), Some((LOOK_AHEAD_AGAIN, Act::LookAhead)));
-        let many = [clock() + SignedDuration::from_secs(130); AHEAD as usize];
-        pick_up.looked_ahead(Some(&many), PREFETCH, clock(), now);
+        let many = vec![clock() + SignedDuration::from_secs(130); usize::try_from(AHEAD).unwrap()];
+        pick_up.looked_ahead(Some(many.as_slice()), PREFETCH, clock(), now);
         pick_up.polls(clock() + SignedDuration::from_secs(120));
         assert_eq!(act(&pick_up, now), Some((Duration::from_mins(2), Act::LookAhead)));
     }

@@ -317,10 +317,12 @@ impl Poller {
             }
         }
         budget.waits_no_more(place);
-        let next = match full {
-            true if started > 0 || skipped > 0 => Next::AtOnce,
-            true => Next::BehindLiveRuns,
-            false => Next::AfterTheInterval,
+        let next = if !full {
+            Next::AfterTheInterval
+        } else if started > 0 || skipped > 0 {
+            Next::AtOnce
+        } else {
+            Next::BehindLiveRuns
         };
         (next, started)
     }

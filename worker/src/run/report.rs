@@ -294,9 +294,10 @@ pub(super) async fn record_infra(cx: &RunContext, handle: &Handle, is_wanted: bo
         return;
     }
     let name = &cx.offer.flow_run.name;
-    let stored = match is_wanted {
-        true => patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await,
-        false => Ok(()),
+    let stored = if is_wanted {
+        patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await
+    } else {
+        Ok(())
     };
     match stored {
         Ok(()) => {}
