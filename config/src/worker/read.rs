@@ -106,7 +106,8 @@ impl WorkerReading<'_, '_> {
             environment_allow: self.optional_list(&keys::ENVIRONMENT_ALLOW, forms::variables),
             warm: self.or(&keys::WARM, forms::warm, WarmStarts::Off, |warm| match warm {
                 WarmStarts::Kept(most) => most.to_string(),
-                word => format!("{word:?}").to_ascii_lowercase(),
+                WarmStarts::Off => "off".to_owned(),
+                WarmStarts::Auto => "auto".to_owned(),
             }),
         }
     }

@@ -80,8 +80,9 @@ impl Machine {
     /// What its runs are forked from.
     fn zygotes(&self) -> Vec<i32> {
         let sdk = self.sdk().as_str().as_bytes();
-        let numbers =
-            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let numbers = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let is_ours = |pid: &i32| {
             let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let environment = read("environ");
@@ -131,14 +132,16 @@ async fn a_zygote_that_is_killed_is_followed_by_another_and_no_run_is_lost() {
 #[tokio::test]
 async fn a_forked_run_outlives_its_worker_and_the_next_one_has_its_end() {
     let mut machine = Machine::new();
+    let there = tempfile::tempdir().unwrap();
+    let there = Utf8Path::from_path(there.path()).unwrap();
     let script = "print('ready', flush=True)\nimport os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nraise SystemExit(5)";
-    let spec = with_fields(Machine::spec(script), json!({ "working_dir": machine.sdk() }));
+    let spec = with_fields(Machine::spec(script), json!({ "working_dir": there }));
     let handle = machine.bench.launch(&spec).await.unwrap();
     machine.bench.watch(&handle).await.line("ready").await;
     machine.bench.restart();
     assert!(matches!(machine.bench.plugin.reattach(&handle).await.unwrap(), Found::Running));
     let watched = machine.bench.watch(&handle).await;
-    std::fs::write(machine.sdk().join("go"), "").unwrap();
+    std::fs::write(there.join("go"), "").unwrap();
     let (_, report) = watched.until_the_end().await;
     assert_eq!(report.exit, Exit::Code(5));
 }
