@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use central_api_wire::state::StateType;
 use jiff::{Timestamp, ToSpan};
-use serde_json::json;
 use url::Url;
 use worker_tests::api::{ApiOptions, TestApi};
 use worker_tests::faults::{Fault, FaultProxy, Rule};
 use worker_tests::harness::{
-    Daemon, DaemonSpec, DeploymentSpec, Lab, LabPool, Monitor, RunSpec, Scrape, process_template, until, workspace_root,
+    Daemon, DaemonSpec, Lab, LabPool, Monitor, RunSpec, Scrape, process_template, until, workspace_root,
 };
 
 /// So long may a fault take to show.
@@ -114,12 +113,6 @@ async fn record(only: Option<&str>) {
     if is_wanted("strays") {
         strays().await;
     }
-    if is_wanted("watches-break") {
-        watches_break().await;
-    }
-    if is_wanted("slow-starts") {
-        slow_starts().await;
-    }
 }
 
 async fn well_and_then_without_api() {
@@ -162,25 +155,6 @@ async fn slots_full() {
     write("slots-full", &shows(&monitor, is_late).await);
 }
 
-/// More than the rest of this program's bounds: a start has to take more than two minutes.
-async fn slow_starts() {
-    let place = Place::new().await;
-    let (_daemon, monitor) = place.worker(&[("WORKER_PROCESS_PYTHON", "/bin/true")]).await;
-    place.completes(3).await;
-    let script = json!({"script": "sh -c \"touch flow.py && sleep 130\""});
-    let deployment = DeploymentSpec {
-        pull_steps: Some(json!([{"prefect.deployments.steps.run_shell_script": script}])),
-        entrypoint: Some("flow.py:main".to_owned()),
-        ..DeploymentSpec::default()
-    };
-    place.pool.run(place.pool.deployment(deployment).await).await;
-    let is_over = |now: &Scrape| now.sum("worker_runs_ended_total", &[]) == 4.0;
-    write(
-        "slow-starts",
-        &until(BOUND * 3, "the slow start", async || Some(monitor.scrape().await).filter(is_over)).await,
-    );
-}
-
 async fn machine_full() {
     let place = Place::new().await;
     // It is always as full as that; the first run is started all the same.
@@ -208,24 +182,6 @@ async fn strays() {
     let monitor = Monitor::of(&daemon).await;
     let is_found = |now: &Scrape| now.sum("worker_repairs_total", &["what=\"stray_taken_over\""]) == 1.0;
     write("strays", &shows(&monitor, is_found).await);
-}
-
-async fn watches_break() {
-    let api = TestApi::start(ApiOptions::default()).await.expect("the API in memory starts");
-    let cluster = kubernetes_api::Api::start().await;
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let kubeconfig = folder.path().join("kubeconfig");
-    fs_err::write(&kubeconfig, cluster.kubeconfig()).expect("it can be written");
-    let lab = Lab::new(api.url().as_str());
-    let spec = lab.daemon().pool(POOL).name(NAME).args(["--type", "kubernetes", "--limit", "2"]).monitored();
-    let daemon = spec.env("WORKER_KUBERNETES_KUBECONFIG", &kubeconfig).started().await;
-    let monitor = Monitor::of(&daemon).await;
-    let breaks = async || {
-        cluster.faults().cut_connections();
-        let now = monitor.scrape().await;
-        (now.sum("worker_watch_restarts_total", &["kind=\"kubernetes\""]) >= 3.0).then_some(now)
-    };
-    write("watches-break", &until(BOUND, "watches to break", breaks).await);
 }
 
 async fn series(runs: usize) {

@@ -31,13 +31,23 @@ enum Fault {
     None,
     /// It shows what was recorded, and that stays so.
     Lasts(&'static str),
-    /// What was recorded happens to it again with every minute.
-    GoesOn(&'static str),
+    /// These counters of it grow by so much with every minute.
+    Grows(&'static [(&'static str, f64)]),
     /// It has nearly as many files open as it may.
     FilesRunOut,
     /// It is gone.
     Down,
 }
+
+/// A start of 130 seconds with every minute.
+const SLOW_STARTS: &[(&str, f64)] = &[
+    ("worker_submission_seconds_bucket{pool=\"flows\",kind=\"process\",le=\"300\"}", 1.0),
+    ("worker_submission_seconds_bucket{pool=\"flows\",kind=\"process\",le=\"900\"}", 1.0),
+    ("worker_submission_seconds_bucket{pool=\"flows\",kind=\"process\",le=\"+Inf\"}", 1.0),
+    ("worker_submission_seconds_count{pool=\"flows\",kind=\"process\"}", 1.0),
+    ("worker_submission_seconds_sum{pool=\"flows\",kind=\"process\"}", 130.0),
+];
+const BREAKING_WATCHES: &[(&str, f64)] = &[("worker_watch_restarts_total{kind=\"process\"}", 3.0)];
 
 /// Whether a series only grows while a worker lives.
 fn is_counted(series: &str) -> bool {
@@ -47,10 +57,8 @@ fn is_counted(series: &str) -> bool {
 
 fn with_many_files(well: &Scrape) -> Scrape {
     let most = well.value("process_max_fds").unwrap();
-    let line = |line: &str| match line.starts_with("process_open_fds ") {
-        true => format!("process_open_fds {}", most * 0.9),
-        false => line.to_owned(),
-    };
+    let is_it = |line: &str| line.starts_with("process_open_fds ");
+    let line = |line: &str| if is_it(line) { format!("process_open_fds {}", most * 0.9) } else { line.to_owned() };
     Scrape(well.0.lines().map(line).collect::<Vec<_>>().join("\n"))
 }
 
@@ -61,9 +69,9 @@ fn constant(value: Option<f64>, times: u32) -> String {
 fn history(fault: Fault) -> Vec<Value> {
     let well = recorded("well");
     let after = match fault {
-        Fault::None => Some(well.clone()),
+        Fault::None | Fault::Grows(_) => Some(well.clone()),
         Fault::FilesRunOut => Some(with_many_files(&well)),
-        Fault::Lasts(name) | Fault::GoesOn(name) => Some(recorded(name)),
+        Fault::Lasts(name) => Some(recorded(name)),
         Fault::Down => None,
     };
     let shown = after.as_ref().map(Scrape::series).unwrap_or_default();
@@ -71,19 +79,20 @@ fn history(fault: Fault) -> Vec<Value> {
     // A counter that a fault brings with it has grown from nothing, if not all at once.
     let sample = |scrape: &Scrape, series: &str| scrape.value(series).or(is_counted(series).then_some(0.0));
     let ending = |series: &str| {
-        let now = after.as_ref().and_then(|after| sample(after, series));
-        match (fault, sample(&well, series), now) {
-            (Fault::GoesOn(_), Some(before), Some(now)) if is_counted(series) && now >= before => {
-                let more = now - before;
-                format!("{now}+{more}x19")
-            }
-            (_, _, now) => constant(now, 20),
+        let grows = if let Fault::Grows(grows) = fault { grows } else { &[] };
+        let growth = grows.iter().find(|(growing, _)| *growing == series);
+        match (growth, after.as_ref().and_then(|after| sample(after, series))) {
+            (Some((_, by)), Some(before)) => format!("{}+{by}x19", before + by),
+            (_, now) => constant(now, 20),
         }
     };
     let story = |series: &String| {
         let values = format!("{} {}", constant(sample(&well, series), 10), ending(series));
         json!({"series": stored(series), "values": values})
     };
+    if let Fault::Grows(grows) = fault {
+        assert!(grows.iter().all(|(series, _)| all.contains(*series)), "{grows:?}");
+    }
     let mut stories: Vec<Value> = all.iter().map(story).collect();
     let up = if matches!(fault, Fault::Down) { "1x9 0x19" } else { "1x29" };
     stories.push(json!({"series": stored("up"), "values": up}));
@@ -102,8 +111,8 @@ fn recorded_faults_fire_the_alerts_that_are_for_them_and_no_others() {
         (Fault::Lasts("machine-full"), "29m", &["WorkerMachineIsFull", "WorkerRunsLate"]),
         (Fault::Lasts("strays"), "16m", &["WorkerFindsStrays"]),
         (Fault::FilesRunOut, "16m", &["WorkerFileDescriptorsRunOut"]),
-        (Fault::GoesOn("slow-starts"), "29m", &["WorkerStartsSlowly"]),
-        (Fault::GoesOn("watches-break"), "29m", &["WorkerWatchesBreak"]),
+        (Fault::Grows(SLOW_STARTS), "29m", &["WorkerStartsSlowly"]),
+        (Fault::Grows(BREAKING_WATCHES), "29m", &["WorkerWatchesBreak"]),
     ];
     let test = |(fault, after, alerts): &(Fault, &str, &[&str])| {
         let firing = |alert: &&str| json!({"labels": format!("{{alertname=\"{alert}\"}}"), "value": 1});
