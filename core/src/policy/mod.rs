@@ -15,7 +15,7 @@ mod rule;
 mod tests;
 mod topic;
 
-pub use pattern::Pattern;
+pub use pattern::{Pattern, is_of_form};
 pub use requested::{CodeSource, CodeStep, Requested};
 pub use rule::{Bounds, List, Rule, Scope};
 pub use topic::Topic;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use worker_core::policy::Pattern;
+use worker_core::policy::{Pattern, is_of_form};
 
 use crate::environment::LAUNCH_MARKER;
 
@@ -120,8 +120,8 @@ impl Inheritance {
         match self {
             Self::Everything => true,
             Self::Needed { and } => {
-                let is_needed = |pattern: &&str| Pattern::new(*pattern).matches(name);
-                NEEDED.iter().any(is_needed) || and.iter().any(|pattern| pattern.matches(name))
+                NEEDED.iter().any(|pattern| is_of_form(pattern, name))
+                    || and.iter().any(|pattern| pattern.matches(name))
             }
         }
     }

@@ -95,8 +95,11 @@ impl ProcessPlugin {
 
     /// A flow that misses a variable of the worker's misses it in its first run.
     fn say_what_is_kept_out(&self, log: &dyn LaunchLog) {
+        if self.said_what_is_kept_out.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let kept_out = self.settings.inheritance.kept_out(&self.settings.worker_environment);
-        if !kept_out.is_empty() && !self.said_what_is_kept_out.swap(true, Ordering::AcqRel) {
+        if !kept_out.is_empty() {
             log.info(format!(
                 "Flow runs do not get these variables of the worker's environment: {}. To hand them on, name them in the \
                  worker's setting `process.environment_allow` (said once)",
