@@ -7,7 +7,6 @@ way out, however that comes about.
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -16,17 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from http import HTTPStatus
 from pathlib import Path
+
+from patient_api import ApiError, PatientApi
 
 REPO = Path(__file__).resolve().parent.parent
 POOL = "quickstart"
 EXPECTED = {"hello": "COMPLETED", "etl": "COMPLETED", "fails": "FAILED"}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-SERVER_SECONDS = 120
-RUNS_SECONDS = 300
+SERVER_SECONDS = 300
+RUNS_SECONDS = 900
 GRACE_SECONDS = 20
 
 
@@ -54,7 +52,7 @@ def main():
     try:
         with contextlib.ExitStack() as running:
             good = Quickstart(home, options.worker.resolve(), running).show(options.once)
-    except QuickstartError as error:
+    except (QuickstartError, ApiError) as error:
         print(f"quickstart: {error}\nIts files are in {home}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -82,7 +80,7 @@ class Quickstart:
         self.running = running
         self.daemons = {}
         self.ui = f"http://127.0.0.1:{free_port()}"
-        self.api = f"{self.ui}/api"
+        self.api = PatientApi(f"{self.ui}/api", before_retry=self.daemons_must_live)
         self.environment = self.clean_environment()
 
     def clean_environment(self):
@@ -90,7 +88,7 @@ class Quickstart:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "WORKER_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
         environment["PREFECT_HOME"] = str(self.home / "prefect")
-        environment["PREFECT_API_URL"] = self.api
+        environment["PREFECT_API_URL"] = self.api.url
         environment["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
         environment["WORKER_STATE_DIR"] = str(self.home / "worker")
         environment["WORKER_PROCESS_PYTHON"] = sys.executable
@@ -103,13 +101,15 @@ class Quickstart:
         self.wait_for_server()
 
         print(f"Making the work pool {POOL}, deploying {', '.join(EXPECTED)} from a git repository")
-        self.finish("work-pool", prefect("work-pool", "create", POOL, "--type", "process"))
-        self.finish("deploy", [sys.executable, REPO / "examples" / "deploy.py", self.make_repository(), POOL])
+        # Both may be done twice, and the SDK gives up before a server does whose database is blocked.
+        repository = self.make_repository()
+        self.finish("work-pool", prefect("work-pool", "create", POOL, "--type", "process", "--overwrite"), tries=3)
+        self.finish("deploy", [sys.executable, REPO / "examples" / "deploy.py", repository, POOL], tries=3)
 
         print(f"Starting the worker: {shown(self.worker)} start --pool {POOL}")
         self.start("worker", [self.worker, "start", "--pool", POOL])
 
-        runs = {name: self.trigger(name) for name in EXPECTED}
+        runs = {name: self.api.create_run(f"{name}/quickstart", RUNS_SECONDS) for name in EXPECTED}
         states = self.follow(runs)
         print_table(states)
         good = {name: state["type"] for name, state in states.items()} == EXPECTED
@@ -132,19 +132,22 @@ class Quickstart:
         self.daemons[name] = daemon
         self.running.callback(stop, daemon)
 
-    def finish(self, name, command):
-        """Runs `command` to its end, which must be a good one."""
-        with open(self.home / f"{name}.log", "ab") as log:
-            ended = subprocess.run(
-                command,
-                cwd=self.home,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        if ended.returncode != 0:
-            raise QuickstartError(f"{name} failed:\n{self.end_of_log(name)}")
+    def finish(self, name, command, tries=1):
+        """Runs `command` to its end, which must be a good one in one of so many tries."""
+        for _ in range(tries):
+            self.daemons_must_live()
+            with open(self.home / f"{name}.log", "ab") as log:
+                ended = subprocess.run(
+                    command,
+                    cwd=self.home,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            if ended.returncode == 0:
+                return
+        raise QuickstartError(f"{name} failed:\n{self.end_of_log(name)}")
 
     def end_of_log(self, name):
         return "\n".join((self.home / f"{name}.log").read_text(errors="replace").splitlines()[-30:])
@@ -155,14 +158,10 @@ class Quickstart:
                 raise QuickstartError(f"the {name} ended by itself:\n{self.end_of_log(name)}")
 
     def wait_for_server(self):
-        deadline = time.monotonic() + SERVER_SECONDS
-        while time.monotonic() < deadline:
-            self.daemons_must_live()
-            with contextlib.suppress(OSError):
-                if self.call("/health") is True:
-                    return
-            time.sleep(0.2)
-        raise QuickstartError(f"the server did not answer within {SERVER_SECONDS} s:\n{self.end_of_log('server')}")
+        try:
+            self.api.call("/health", seconds=SERVER_SECONDS)
+        except ApiError as error:
+            raise QuickstartError(f"the server does not serve: {error}\n{self.end_of_log('server')}") from error
 
     def make_repository(self):
         """A git repository with the example flows, as an address that `git clone` takes."""
@@ -176,18 +175,14 @@ class Quickstart:
         self.finish("git", [*git, *author, "commit", "--quiet", "--message", "example flows"])
         return repository.as_uri()
 
-    def trigger(self, flow):
-        deployment = self.call(f"/deployments/name/{flow}/quickstart")
-        return self.call(f"/deployments/{deployment['id']}/create_flow_run", {})["id"]
-
     def follow(self, runs):
         """Prints each change of state until every run has ended; returns the last states by flow name."""
         started = time.monotonic()
         states = {}
-        while time.monotonic() - started < RUNS_SECONDS:
+        while (left := started + RUNS_SECONDS - time.monotonic()) > 0:
             self.daemons_must_live()
             for flow, run in runs.items():
-                state = self.call(f"/flow_runs/{run}")["state"]
+                state = self.api.call(f"/flow_runs/{run}", seconds=left)["state"]
                 if state["id"] != states.get(flow, {}).get("id"):
                     print(f"  {time.monotonic() - started:5.1f} s  {flow:<6} {state['name']}")
                     states[flow] = state
@@ -198,7 +193,7 @@ class Quickstart:
         raise QuickstartError(f"not every run had ended after {RUNS_SECONDS} s; the end of the worker's log:\n{log}")
 
     def stay(self):
-        prefix = f"PREFECT_API_URL={self.api}"
+        prefix = f"PREFECT_API_URL={self.api.url}"
         print(f"\nPrefect UI       {self.ui}")
         print(f"Another run      {prefix} {shown(prefect_command())} deployment run hello/quickstart -p name=you")
         print(f"Logs             {shown(self.home)}")
@@ -206,23 +201,6 @@ class Quickstart:
         while True:
             self.daemons_must_live()
             time.sleep(0.5)
-
-    def call(self, path, body=None):
-        """One call of the Prefect API; a busy SQLite database answers 503, which is tried again."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.api + path, data, {"Content-Type": "application/json"})
-        # The server is on this machine: a proxy named in the environment has no part in it.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        pauses = iter((0.2, 0.5, 1, 2, 4))
-        while True:
-            try:
-                with opener.open(request, timeout=60) as response:
-                    return json.load(response)
-            except urllib.error.HTTPError as error:
-                pause = next(pauses, None) if error.code == HTTPStatus.SERVICE_UNAVAILABLE else None
-                if pause is None:
-                    raise QuickstartError(f"the server refused {path}: {error}") from error
-                time.sleep(pause)
 
 
 def stop(daemon):

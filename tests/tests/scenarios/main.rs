@@ -39,6 +39,7 @@ mod never_wedged;
 mod operator;
 mod polling;
 mod process;
+mod quickstart;
 mod real_server;
 mod redaction;
 mod render;
