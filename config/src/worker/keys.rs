@@ -258,7 +258,7 @@ pub(crate) const POOL: Key = Key {
 pub(crate) const NAME: Key = Key {
     example: "\"worker-1\"",
     flag: Some("--name"),
-    doc: "Name of this worker in its pools. Unset: a new one is made at each start.",
+    doc: "Name of this worker in its pools. Unset: one is made up, and kept in the state directory.",
     ..key("start.name", "WORKER_START_NAME", KeyKind::Name)
 };
 pub(crate) const WORK_QUEUE: Key = Key {

@@ -1,6 +1,7 @@
 //! Where the programs under test are.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The root of the workspace.
 pub fn workspace_root() -> &'static Path {
@@ -15,6 +16,22 @@ pub fn worker_binary() -> PathBuf {
     worker.unwrap_or_else(|| {
         panic!("there is no built worker above {}: run `cargo build -p worker` first", test.display());
     })
+}
+
+/// Makes the Debian package of the built worker, as another version than its own, alone in a folder.
+pub fn debian_package(version: &str, into: &Path) -> PathBuf {
+    let done = Command::new(workspace_root().join("scripts/dist"))
+        .arg("package")
+        .env("DIST_PROFILE", "dev")
+        .env("DIST", into)
+        .env("DIST_VERSION", version)
+        .output()
+        .expect("the script can be started");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut files = fs_err::read_dir(into).expect("the folder was made").filter_map(Result::ok).map(|file| file.path());
+    let (package, more) = (files.next(), files.next());
+    assert_eq!(more, None, "more than the package was made");
+    package.expect("a package was made")
 }
 
 /// A program of the locked Python environment, such as `python` or `prefect`.

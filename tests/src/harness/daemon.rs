@@ -179,6 +179,28 @@ fn mark_of(home: &Path) -> String {
     format!("{MARK}={}", home.display())
 }
 
+/// Whatever was started with the mark of a home, and what came of that. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Offspring(PathBuf);
+
+impl Offspring {
+    /// Of a home.
+    pub fn of(home: &Path) -> Self {
+        Self(home.to_owned())
+    }
+
+    /// The variable that has to be in the environment of what is started.
+    pub fn mark(&self) -> (OsString, OsString) {
+        (MARK.into(), self.0.clone().into_os_string())
+    }
+}
+
+impl Drop for Offspring {
+    fn drop(&mut self) {
+        kill_offspring_of(&self.0);
+    }
+}
+
 /// A running daemon. When it is dropped, it and everything it started is killed.
 #[derive(Debug)]
 pub struct Daemon {

@@ -28,10 +28,10 @@ mod sources;
 mod specs;
 mod wait;
 
-pub use binary::{python_program, worker_binary, workspace_root};
+pub use binary::{debian_package, python_program, worker_binary, workspace_root};
 pub use chart::{Chart, Rendered};
 pub(crate) use daemon::kill_offspring_of;
-pub use daemon::{Daemon, DaemonSpec, Finished};
+pub use daemon::{Daemon, DaemonSpec, Finished, Offspring};
 pub use disk::Disk;
 pub use git::{GitDaemon, repository_of};
 pub use lab::{Lab, LabPool, command_variables, process_template, run_resource};

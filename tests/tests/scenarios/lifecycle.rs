@@ -6,7 +6,7 @@ use central_api_wire::state::StateType;
 use rustix::process::Signal;
 use serde_json::{Map, json};
 use worker_tests::api::store::Tables;
-use worker_tests::harness::{DaemonSpec, Lab, SOON, process_template};
+use worker_tests::harness::{Daemon, DaemonSpec, Lab, SOON, process_template};
 
 use crate::in_memory::{InMemory, PROMPT, channel_path, heartbeat_path, poll_path};
 use crate::marks::Marks;
@@ -17,6 +17,24 @@ async fn c001_without_an_api_address_the_worker_refuses_to_start() {
     assert!(!ended.status.success());
     assert!(ended.stderr.contains("PREFECT_API_URL"), "{}", ended.stderr);
     assert!(!ended.stdout.contains("started!"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_comes_back_has_the_name_that_it_had() {
+    let it = InMemory::start().await;
+    let (pool, other) = (it.lab.pool().await, it.lab.pool().await);
+    let both = || pool.daemon().pool(&other.name);
+    let name_of = async |daemon: &Daemon| daemon.stdout.wait_for(" started!", SOON).await;
+    let first = both().spawn();
+    let before = name_of(&first).await;
+    assert!(before.starts_with("Worker 'ProcessWorker daemon-1-"), "{before}");
+    let again = both().spawn_in(first.kill().await);
+    assert_eq!(name_of(&again).await, before);
+    let beside = both().spawn();
+    assert_ne!(name_of(&beside).await, before, "another one is taken for the same");
+    for at in [&pool.name, &other.name] {
+        it.lab.until("two workers", async || (it.lab.api.workers(at).await.len() == 2).then_some(())).await;
+    }
 }
 
 pub(crate) async fn c014_a_missing_pool_is_created_with_type_and_template(lab: &Lab) {

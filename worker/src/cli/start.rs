@@ -28,7 +28,7 @@ pub struct StartArgs {
     /// Work pool to take runs from; repeat it to serve several [env: WORKER_START_POOL]
     #[arg(long, short = 'p', value_name = "NAME")]
     pool: Vec<String>,
-    /// Name of this worker; made up if not given [env: WORKER_START_NAME]
+    /// Name of this worker; if not given one is made up, and kept in the state directory [env: WORKER_START_NAME]
     #[arg(long, short = 'n')]
     name: Option<String>,
     /// Work queue to take runs from; repeat it for several, all if not given [env: WORKER_START_WORK_QUEUE]

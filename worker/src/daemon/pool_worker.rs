@@ -6,7 +6,7 @@ use std::time::Duration;
 use central_api_client::{Client, EventEmitter};
 use central_api_wire::event::{Event, Resource};
 use central_api_wire::work_pool::WorkPool;
-use infra_contract::{CancelsRunning, InfraPlugin};
+use infra_contract::{CancelsRunning, InfraPlugin, Owner};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,7 +69,8 @@ impl PoolWorker {
     ) -> Self {
         let PlannedPool { index, plan, last_poll, limit, .. } = planned;
         let Registered { plugin, worker_class, slots_held } = registered;
-        let settings = Arc::new(settings(plan, name, &*plugin, worker_class));
+        let made_up = made_up_name(worker_class, workspace.folder.owner());
+        let settings = Arc::new(settings(plan, name.or_else(|| plan.worker_name.clone()).unwrap_or(made_up), &*plugin));
         workspace.resources.metrics.pool_served(&settings.pool, &settings.kind);
         let name = settings.worker_name.clone();
         let resources = &workspace.resources;
@@ -236,12 +237,17 @@ impl PoolWorker {
     }
 }
 
-fn settings(plan: &PoolPlan, name: Option<String>, plugin: &dyn InfraPlugin, worker_class: &str) -> PoolSettings {
-    let made_up = || format!("{worker_class} {}", Uuid::new_v4());
+/// The name of a worker that was given none. An API keeps an entry for each name that it has ever heard, so a daemon that comes
+/// back has its old one; no two daemons have the same folder at a time, nor two machines the same mark.
+fn made_up_name(worker_class: &str, owner: &Owner) -> String {
+    format!("{worker_class} {}", owner.mark())
+}
+
+fn settings(plan: &PoolPlan, worker_name: String, plugin: &dyn InfraPlugin) -> PoolSettings {
     let given = plan.base_job_template.clone();
     PoolSettings {
         pool: plan.pool.clone(),
-        worker_name: name.or_else(|| plan.worker_name.clone()).unwrap_or_else(made_up),
+        worker_name,
         kind: plugin.kind(),
         work_queues: plan.work_queues.clone(),
         late: plan.late,

@@ -1,4 +1,4 @@
-//! The server itself: health, version, storage, CSRF tokens.
+//! The server itself: health, version, storage, kinds of work pools, CSRF tokens.
 
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -18,7 +18,21 @@ pub(super) fn routes() -> Router<Api> {
         .route("/hello", get(|| async { Json("👋") }))
         .route("/admin/version", get(version))
         .route("/admin/storage", get(|| async { Json(json!({"default_result_storage_block_id": null})) }))
+        .route("/collections/views/aggregate-worker-metadata", get(|| async { Json(kinds_of_pools()) }))
         .route("/csrf-token", get(csrf_token))
+}
+
+/// The kinds that have a package of their own, each with the template of its worker.
+fn kinds_of_pools() -> Value {
+    let kinds = [
+        ("docker", include_str!("../../../../infra-plugins/docker/src/template.json")),
+        ("kubernetes", include_str!("../../../../infra-plugins/kubernetes/src/template.json")),
+    ];
+    let described = kinds.map(|(kind, template)| {
+        let template: Value = serde_json::from_str(template).unwrap_or_default();
+        (format!("prefect-{kind}"), json!({kind: {"type": kind, "default_base_job_configuration": template}}))
+    });
+    Value::Object(described.into_iter().collect())
 }
 
 async fn version(State(api): State<Api>) -> Json<String> {

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use central_api_wire::state::StateType;
-use docker_bed::Engine;
+use docker_bed::{Engine, MACHINE};
 use rustix::process::Signal;
 use worker_tests::harness::{SOON, until, worker_binary, workspace_root};
 
-use super::machine::MACHINE;
 use crate::in_memory::InMemory;
 use crate::marks::Marks;
 
@@ -56,6 +55,35 @@ impl Image {
         Self { engine, name, programs }
     }
 
+    /// Builds the one with Python on top of it. Python is Debian's, and `pip` is asked for what it has already: the tests can neither
+    /// pull the base nor rely on a registry of Python packages.
+    fn with_python(&self) -> Self {
+        let engine = Engine::shared();
+        let context = tempfile::tempdir().unwrap();
+        let folder = context.path().to_str().unwrap();
+        let install = "apt-get update && apt-get install --yes --no-install-recommends python3-venv";
+        fs_err::write(context.path().join("Dockerfile"), format!("FROM {MACHINE}\nRUN {install}\n")).unwrap();
+        let id = uuid::Uuid::new_v4().simple();
+        let base = Self { engine, name: format!("worker-test/python:{id}"), programs: 0 };
+        base.engine.docker_ok(&["build", "--quiet", "--network=host", "--tag", &base.name, folder]);
+
+        let dockerfile = workspace_root().join("deploy/image/Dockerfile.python");
+        let name = format!("worker-test/image-python:{id}");
+        let (python, worker) = (format!("PYTHON={}", base.name), format!("WORKER={}", self.name));
+        let mut arguments = vec!["build", "--quiet", "--network=host", "--tag", &name];
+        arguments.extend(["--build-arg", &python, "--build-arg", &worker, "--build-arg", "PREFECT=pip"]);
+        arguments.extend(["--file", dockerfile.to_str().unwrap(), folder]);
+        base.engine.docker_ok(&arguments);
+        Self { engine: Engine::shared(), name, programs: self.programs }
+    }
+
+    /// How it is run if nobody says otherwise.
+    fn defaults(&self) -> String {
+        let shown =
+            "{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.WorkingDir}} {{.Config.Volumes}}";
+        self.engine.docker_ok(&["image", "inspect", "--format", shown, &self.name])
+    }
+
     /// Runs a container as strangers would: no root, no capabilities, nothing to write to but what is named.
     fn hardened<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let mut arguments =
@@ -94,16 +122,34 @@ async fn the_image_works_without_root_and_with_a_file_system_that_is_read_only()
         assert_eq!(recorded.lines().filter(|line| *line == package).count(), 2, "{package}: {recorded}");
     }
 
-    // As a daemon, with one run.
+    executes(&image, "echo ran", "ran").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_image_with_python_is_run_like_the_other_and_has_a_python_for_flows() {
+    let image = Image::build();
+    let python = image.with_python();
+    assert_eq!(python.defaults(), image.defaults());
+    let says = |command: &[&str]| {
+        python.engine.docker_ok(&[&python.hardened(&["--rm", "--tmpfs=/tmp"])[..], command].concat())
+    };
+    let settings = says(&["config", "show", "--set"]);
+    assert!(settings.contains("/opt/flows/bin/python") && settings.contains("/var/lib/worker"), "{settings}");
+    executes(&python, "python -c 'import sys; print(sys.prefix)'", "/opt/flows").await;
+}
+
+/// Starts a daemon in a container of an image, for one run that prints something; and stops it.
+async fn executes(image: &Image, command: &str, printed: &str) {
+    let says = |more: &[&str], command: &[&str]| image.engine.docker_ok(&[&image.hardened(more)[..], command].concat());
     let it = InMemory::start().await;
     let (pool, marks) = (it.lab.pool().await, Marks::new());
     fs_err::set_permissions(marks.folder(), Permissions::from_mode(0o777)).unwrap();
-    let run = pool.run(pool.command(&marks.command("ran")).await).await;
+    let run = pool.run(pool.command(&marks.shell(&format!("{command} >> marks"))).await).await;
     let (api, shared) =
         (format!("--env=PREFECT_API_URL={}", it.lab.api.api_url()), format!("{0}:{0}", marks.folder().display()));
     let container = says(&["--detach", "--tmpfs=/tmp", &api, "--volume", &shared], &["start", "--pool", &pool.name]);
     it.lab.reaches(run, StateType::Completed).await;
-    assert_eq!(marks.made(), ["ran"]);
+    assert_eq!(marks.made(), [printed]);
     let signal = format!("--signal={}", Signal::TERM.as_raw());
     image.engine.docker_ok(&["kill", &signal, &container]);
     let ended = until(SOON, "the end of the daemon", async || {

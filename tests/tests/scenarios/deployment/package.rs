@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use central_api_wire::state::StateType;
+use docker_bed::Machine;
 use tempfile::TempDir;
-use worker_tests::harness::{SOON, until, workspace_root};
+use worker_tests::harness::{SOON, debian_package, until, workspace_root};
 
-use super::machine::Machine;
 use crate::in_memory::{InMemory, poll_path};
 use crate::marks::Marks;
 
@@ -18,18 +18,8 @@ fn packages(versions: &[&str]) -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let made = versions.iter().map(|version| {
         let into = folder.path().join(version);
-        let done = Command::new(workspace_root().join("scripts/dist"))
-            .arg("package")
-            .env("DIST_PROFILE", "dev")
-            .env("DIST", &into)
-            .env("DIST_VERSION", version)
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let mut files = fs_err::read_dir(into).unwrap().map(|file| file.unwrap().path());
         let package = folder.path().join(format!("{version}.deb"));
-        fs_err::rename(files.next().unwrap(), &package).unwrap();
-        assert_eq!(files.next(), None);
+        fs_err::rename(debian_package(version, &into), &package).unwrap();
         package
     });
     let made = made.collect();
@@ -78,7 +68,7 @@ async fn an_upgrade_of_the_package_loses_no_run() {
     // The runs of the package have an account of their own.
     fs_err::set_permissions(marks.folder(), Permissions::from_mode(0o777)).unwrap();
     let (folder, made) = packages(&["0.0.1-1", "0.0.2-1"]);
-    let (machine, _other) = (Machine::boot(marks.folder()).await, folder);
+    let (machine, _other) = (Machine::boot(marks.folder()), folder);
     for package in &made {
         fs_err::copy(package, marks.path(package.file_name().unwrap().to_str().unwrap())).unwrap();
     }

@@ -1,35 +1,11 @@
 //! What the documents say is there: the pages and headings that they link to, the commands and options that they show.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use worker_tests::harness::{worker_binary, workspace_root};
+use worker_tests::harness::worker_binary;
 
-/// The folders with documents, besides the root.
-const FOLDERS: [&str; 3] = ["docs", "deploy", "tests"];
-
-fn documents() -> Vec<PathBuf> {
-    let is_document = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
-    let listed = |folder: &Path| -> Vec<PathBuf> {
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-    };
-    let mut open: Vec<PathBuf> = FOLDERS.iter().map(|folder| workspace_root().join(folder)).collect();
-    let mut found: Vec<PathBuf> = listed(workspace_root()).into_iter().filter(is_document).collect();
-    while let Some(folder) = open.pop() {
-        for path in listed(&folder) {
-            if path.is_dir() {
-                open.push(path);
-            } else if is_document(&path) {
-                found.push(path);
-            }
-        }
-    }
-    assert!(found.len() > 30, "the documents are elsewhere: {found:?}");
-    found
-}
+use crate::documents;
 
 /// The text outside of code, line by line.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
