@@ -114,7 +114,7 @@ pub struct NativeStep {
 
 impl NativeStep {
     /// Whether what the step does is known only when the earlier ones have run.
-    pub(crate) fn waits(&self) -> bool {
+    pub fn waits(&self) -> bool {
         self.waits
     }
 

@@ -160,6 +160,7 @@ impl<'a> Progress<'a> {
             source: tree.source,
             revision: tree.revision,
             stale: false,
+            reported: Vec::new(),
             without_network: matches!(wanted.pull.store, Store::Local(_)),
         });
         let directory = wanted.into.as_ref().unwrap_or(&self.working_directory);

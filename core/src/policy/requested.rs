@@ -64,6 +64,9 @@ pub struct CodeStep {
     pub step: String,
     /// Where what it brings comes from.
     pub source: CodeSource,
+    /// Whether the worker brings it itself, from git, and so sees the signature of the commit before the run gets it.
+    #[serde(default)]
+    pub is_verifiable: bool,
 }
 
 /// Where the code of a pull step comes from.

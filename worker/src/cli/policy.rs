@@ -14,7 +14,7 @@ use uuid::Uuid;
 use worker_config::{STANDARD_POLICY_FILE, Settings};
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, TransitionId};
-use worker_core::policy::{CodeStep, Judgement, Policy, Request, Requested, Subject};
+use worker_core::policy::{CodeStep, Judgement, Policy, Request, Requested, RequiredSignature, Signers, Subject};
 use worker_core::spec::RunSpec;
 
 use super::daemon_plan::{client_settings, plugin_settings, run_settings};
@@ -108,6 +108,12 @@ struct Asked {
     code: Vec<CodeStep>,
 }
 
+impl Asked {
+    fn subject(&self) -> Subject {
+        Subject { kind: self.kind.clone(), pool: self.pool.clone(), deployment: self.deployment.clone() }
+    }
+}
+
 fn test(args: &TestArgs, from: Source) -> Result<bool, String> {
     let (loaded, surroundings) = from.load_or_complain(Vec::new())?;
     let settings = &loaded.settings;
@@ -120,7 +126,7 @@ fn test(args: &TestArgs, from: Source) -> Result<bool, String> {
         None => asked_of_api(&args.of, settings, &surroundings.variables)?,
     };
     let judgement = judge(&policy, &asked);
-    say(args.json, &asked, &judgement)?;
+    say(args.json, &asked, &judgement, &policy.signatures(&asked.subject()))?;
     Ok(judgement.refused.is_none())
 }
 
@@ -135,7 +141,7 @@ fn read_asked(file: &Utf8Path) -> Result<Asked, String> {
 
 /// In the order of a daemon: infrastructure, code.
 fn judge(policy: &Policy, asked: &Asked) -> Judgement {
-    let subject = Subject { kind: asked.kind.clone(), pool: asked.pool.clone(), deployment: asked.deployment.clone() };
+    let subject = asked.subject();
     let of_infrastructure = policy.judge(&subject, Request::Infrastructure(&asked.infrastructure));
     let of_code = policy.judge(&subject, Request::Code(&asked.code));
     Judgement {
@@ -144,9 +150,10 @@ fn judge(policy: &Policy, asked: &Asked) -> Judgement {
     }
 }
 
-fn say(as_json: bool, asked: &Asked, judgement: &Judgement) -> Result<(), String> {
+fn say(as_json: bool, asked: &Asked, judgement: &Judgement, signatures: &[RequiredSignature]) -> Result<(), String> {
     if as_json {
-        let text = serde_json::to_string_pretty(&json!({ "asked": asked, "judgement": judgement }));
+        let text =
+            serde_json::to_string_pretty(&json!({ "asked": asked, "judgement": judgement, "signatures": signatures }));
         console::line(&text.map_err(|error| format!("the judgement is no JSON: {error}"))?);
         return Ok(());
     }
@@ -161,7 +168,24 @@ fn say(as_json: bool, asked: &Asked, judgement: &Judgement) -> Result<(), String
             console::line(&objection.for_people());
         }
     }
+    // Nothing is fetched here.
+    if asked.code.iter().any(|step| step.is_verifiable) {
+        for required in signatures {
+            let would = if required.only_reports { "would report" } else { "refuses" };
+            let (rule, by) = (&required.rule, keys(&required.by));
+            console::line(&format!(
+                "the rule `{rule}` {would} it unless its commit, found when it is pulled, is signed by {by}"
+            ));
+        }
+    }
     Ok(())
+}
+
+/// Where the keys are.
+fn keys(by: &Signers) -> String {
+    let files: Vec<String> =
+        [&by.ssh_allowed_signers, &by.gpg_keyring].into_iter().flatten().map(ToString::to_string).collect();
+    format!("a key of {}", files.join(" or "))
 }
 
 fn asked_of_api(of: &Named, settings: &Settings, variables: &BTreeMap<String, String>) -> Result<Asked, String> {

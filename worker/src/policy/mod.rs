@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
 use worker_config::{ConfigErrors, PolicyFile, STANDARD_POLICY_FILE};
-use worker_core::policy::{Judgement, Policy, Request, Subject};
+use worker_core::policy::{Judgement, Policy, Request, RequiredSignature, Subject};
 
 use crate::registry::KINDS;
 
@@ -89,6 +89,11 @@ impl PolicyInForce {
     /// What the rules say.
     pub fn judge(&self, subject: &Subject, request: Request<'_>) -> Judgement {
         self.current().map(|policy| policy.judge(subject, request)).unwrap_or_default()
+    }
+
+    /// By whom the code of a run has to be signed.
+    pub fn signatures(&self, subject: &Subject) -> Vec<RequiredSignature> {
+        self.current().map(|policy| policy.signatures(subject)).unwrap_or_default()
     }
 
     /// Where the rules come from.
