@@ -5,7 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use central_api_client::ClientSettings;
 use serde_json::{Map, Value};
-use worker_config::{AdmissionSettings, RunsAtStop, place};
+use worker_config::{AdmissionSettings, RunsAtStop, SandboxChoice, place};
 
 use worker_core::rerun::RerunPolicy;
 
@@ -122,6 +122,8 @@ pub struct PoolPlan {
     pub rerun: RerunPolicy,
     /// What becomes of runs that are late.
     pub late: LatePolicy,
+    /// How its local processes are kept apart.
+    pub sandbox: SandboxChoice,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// The template, if given.
@@ -156,6 +158,7 @@ impl PoolPlan {
             priority: Priority(100),
             rerun: RerunPolicy::default(),
             late: LatePolicy::All,
+            sandbox: SandboxChoice::default(),
             prefetch: Duration::from_secs(10),
             base_job_template: None,
             create_pool_if_not_found: true,

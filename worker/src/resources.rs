@@ -5,6 +5,7 @@ use std::sync::Arc;
 use central_api_client::{Client, EventEmitter, LogShipper};
 use infra_contract::InfraPlugin;
 use tokio_util::task::TaskTracker;
+use worker_config::SandboxChoice;
 use worker_core::rerun::RerunPolicy;
 
 use crate::audit::AuditLog;
@@ -57,6 +58,7 @@ impl Resources {
         identity: Arc<WorkerIdentity>,
         plugin: Arc<dyn InfraPlugin>,
         rerun: Arc<RerunPolicy>,
+        sandbox: Arc<SandboxChoice>,
     ) -> Surroundings {
         let api = RemoteControlPlane::new(client, self.logs.clone(), self.events.clone(), self.secrets.clone());
         Surroundings {
@@ -72,6 +74,7 @@ impl Resources {
             metrics: self.metrics.clone(),
             secrets: self.secrets.clone(),
             rerun,
+            sandbox,
         }
     }
 }

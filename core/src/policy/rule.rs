@@ -118,6 +118,7 @@ impl Rule {
             (Topic::Privileges, &requested.privileges),
             (Topic::Namespaces, &requested.namespaces),
             (Topic::ServiceAccounts, &requested.service_accounts),
+            (Topic::Sandboxes, &requested.sandboxes),
         ];
         let rest = || rest.into_iter().find_map(|(topic, entries)| self.objects_to_one_of(topic, entries));
         images().or_else(unpinned).or_else(rest).or_else(|| self.bounds.object_to(requested))

@@ -65,6 +65,7 @@ mod tests {
                 worker_environment,
                 inheritance: Inheritance::Everything,
                 confinement: crate::confinement::Confinement::default(),
+                profiles: BTreeMap::new(),
                 runs_directory: "/nonexistent".into(),
                 owner: infra_contract::Owner::new("tests"),
                 supervisor: SupervisorProgram::new("/nonexistent"),

@@ -253,3 +253,64 @@ async fn code_that_nobody_has_signed_is_not_run() {
     let refused = text.lines().filter(|line| line.contains("\"event\":\"refuse\"") && line.contains("\"reviewed\""));
     assert_eq!(refused.count(), 3, "{text}");
 }
+
+/// What a run may have open shows which profile it has.
+const PROFILES: &str = "[[sandbox_profile]]\nname = 'small'\nmax_open_files = 61\n\
+    [[sandbox_profile]]\nname = 'big'\nmax_open_files = 122\n";
+
+#[tokio::test]
+async fn a_run_has_the_profile_of_its_pool_or_one_that_the_pool_allows() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let pool = it.lab.pool().await;
+    let config = folder.path().join("worker.toml");
+    let of_pool = format!("[[pool]]\nname = '{}'\nsandbox = 'small'\nsandbox_allow = ['big']\n", pool.name);
+    fs_err::write(&config, format!("{PROFILES}{of_pool}")).unwrap();
+    let daemon = pool.daemon().arg("--config").arg(&config).started().await;
+    let command = "sh -c 'echo may open $(ulimit -n)'";
+    let with = async |sandbox: Option<&str>| {
+        let mut variables = command_variables(command);
+        variables.extend(sandbox.map(|name| ("sandbox".to_owned(), json!(name))));
+        pool.deployment(DeploymentSpec { job_variables: variables, ..DeploymentSpec::default() }).await
+    };
+    it.lab.reaches(pool.run(with(None).await).await, StateType::Completed).await;
+    daemon.stdout.wait_for("may open 61", SOON).await;
+    let big = with(Some("big")).await;
+    it.lab.reaches(pool.run(big).await, StateType::Completed).await;
+    daemon.stdout.wait_for("may open 122", SOON).await;
+    let state = it.lab.reaches(pool.run(with(Some("default")).await).await, StateType::Crashed).await;
+    let message = state.message.unwrap();
+    assert!(
+        message.contains("`sandbox` is `default`, and the worker offers runs of this pool `small`, `big`"),
+        "{message}"
+    );
+
+    let worker = |args: &[&str]| {
+        let spec = DaemonSpec::bare().with_python().env("PREFECT_API_URL", it.lab.api.api_url());
+        spec.arg("--config").arg(&config).args(args.to_vec())
+    };
+    let policy = folder.path().join("policy.toml");
+    fs_err::write(&policy, "[[rule]]\nname = \"tight\"\nsandboxes.allow = [\"small\"]\n").unwrap();
+    let big = big.to_string();
+    let shown = worker(&["render", "--deployment", &big]).env("WORKER_POLICY_FILE", &policy).finish().await;
+    assert!(shown.stdout.contains("\n  sandbox: big"), "{}{}", shown.stdout, shown.stderr);
+    assert!(shown.stdout.contains("policy: \"refused by the rule `tight`: the sandbox `big`"), "{}", shown.stdout);
+    for (deployment, code) in [(big, 1), (with(None).await.to_string(), 0)] {
+        let tested = worker(&["policy", "test", "--policy", policy.to_str().unwrap(), "--deployment", &deployment]);
+        let tested = tested.finish().await;
+        assert_eq!(tested.status.code(), Some(code), "{}{}", tested.stdout, tested.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_says_what_the_policy_would_refuse() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let pool = it.lab.pool().await;
+    let policy = folder.path().join("policy.toml");
+    fs_err::write(&policy, RULES).unwrap();
+    pool.run(pool.command("curl x").await).await;
+    let shadow = DaemonSpec::bare().with_python().env("PREFECT_API_URL", it.lab.api.api_url());
+    let shadow = shadow.env("WORKER_POLICY_FILE", &policy).args(["shadow", "--pool", &pool.name, "--for", "1"]);
+    let said = shadow.finish().await;
+    assert_eq!(said.status.code(), Some(1), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("would be set to Crashed") && said.stdout.contains("`only-sh`"), "{}", said.stdout);
+}

@@ -10,18 +10,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use worker_config::{
     ClientCertificate, DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LoadFrom,
-    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SandboxSettings, SecretKeyRef, Settings,
-    WorkerSettings, WorkspaceSettings,
+    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SandboxChoice, SandboxProfile,
+    SandboxSettings, SecretKeyRef, Settings, WorkerSettings, WorkspaceSettings,
 };
-use worker_core::policy::Pattern;
+use worker_core::policy::{Pattern, Policy};
 use worker_core::rerun::{RerunCause, RerunPolicy};
 
 use super::run_api_key;
 use crate::budget::Priority;
 use crate::code_cache::{self, CodeCache};
+use crate::console;
 use crate::live_runs::WorkspaceIndex;
 use crate::plan::{AuditPlan, CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan, WorkspacePlan};
-use crate::policy::PolicyInForce;
+use crate::policy::{self, PolicyInForce};
 use crate::pool::late::LatePolicy;
 use crate::redaction::KnownSecrets;
 use crate::registry::{
@@ -86,7 +87,7 @@ pub(super) fn uses_own_api(settings: &Settings) -> bool {
 /// # Errors
 /// The API key of runs cannot be read.
 pub(super) fn run_settings(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<RunSettings, String> {
-    let key = run_api_key::of(settings)?;
+    let key = run_api_key::of_own_api(settings)?;
     Ok(run_settings_with(settings, settings.base_environment(), variables, key.as_ref()))
 }
 
@@ -124,10 +125,29 @@ pub(super) fn workspace_plan(
     settings: &Settings,
     variables: &BTreeMap<String, String>,
 ) -> Result<WorkspacePlan, String> {
-    let Some(name) = name else { return own_workspace_plan(settings, variables) };
+    match name {
+        None => own_workspace_plan(settings, variables),
+        Some(name) => named_workspace_plan(workspace_named(settings, name)?, settings, variables),
+    }
+}
+
+fn workspace_named<'s>(settings: &'s Settings, name: &str) -> Result<&'s WorkspaceSettings, String> {
     let named = settings.workspaces.iter().find(|workspace| workspace.name == name);
-    let named = named.ok_or_else(|| format!("no `[[workspace]]` table has the name `{name}`"))?;
-    named_workspace_plan(named, settings, variables)
+    named.ok_or_else(|| format!("no `[[workspace]]` table has the name `{name}`"))
+}
+
+/// How to reach one API: that of Prefect's own settings, or that of the workspace with this name.
+///
+/// # Errors
+/// There is no such workspace, or what it says cannot be used.
+pub(super) fn client_of(name: Option<&str>, settings: &Settings) -> Result<ClientSettings, String> {
+    match name {
+        None => client_settings(&settings.prefect, settings.worker.client_certificate.as_ref()),
+        Some(name) => {
+            let named = workspace_named(settings, name)?;
+            client_settings(&named.prefect, named.client_certificate.as_ref())
+        }
+    }
 }
 
 fn own_workspace_plan(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<WorkspacePlan, String> {
@@ -149,12 +169,17 @@ fn named_workspace_plan(
     let worker = &settings.worker;
     // What leads to another API than its own, a run is not to see: the key of runs, for one.
     let variables = variables.clone().into_iter().filter(|(name, _)| WorkspaceSettings::may_see(name)).collect();
-    let plugins = plugin_settings(settings, &variables)?;
+    let key = run_api_key::of_workspace(workspace)?;
+    let plugins = plugin_settings_with(settings, &variables, key.as_ref())?;
+    let mut run_settings = run_settings_with(settings, workspace.base_environment(), &variables, key.as_ref());
+    if key.is_some() {
+        run_api_key::put_no_other(&mut run_settings.base_environment);
+    }
     Ok(WorkspacePlan {
         name: Some(workspace.name.clone()),
         client: client_settings(&workspace.prefect, workspace.client_certificate.as_ref())?,
         plugins: PluginSettings { kubernetes: without_key_of_others(plugins.kubernetes), ..plugins },
-        run_settings: run_settings_with(settings, workspace.base_environment(), &variables, None),
+        run_settings,
         code_cache: worker.code.cache.then(|| code_cache(worker).of_workspace(&workspace.name)),
     })
 }
@@ -201,11 +226,23 @@ pub(super) fn pulling(worker: &WorkerSettings) -> PullOptions {
 }
 
 /// Where code is kept for later runs, and how much.
-pub(super) fn code_cache(worker: &WorkerSettings) -> CodeCache {
+fn code_cache(worker: &WorkerSettings) -> CodeCache {
     let size = u64::try_from(worker.code.cache_size_mib.get()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
     CodeCache {
         directory: worker.state_dir.join(code_cache::FOLDER),
         limits: CacheLimits { size: Some(size), age: Some(worker.code.cache_age) },
+    }
+}
+
+/// The same for one API: that of Prefect's own settings, or that of the workspace with this name.
+///
+/// # Errors
+/// There is no such workspace.
+pub(super) fn code_cache_of(name: Option<&str>, settings: &Settings) -> Result<CodeCache, String> {
+    let cache = code_cache(&settings.worker);
+    match name {
+        None => Ok(cache),
+        Some(name) => Ok(cache.of_workspace(&workspace_named(settings, name)?.name)),
     }
 }
 
@@ -217,14 +254,22 @@ pub(super) fn plugin_settings(
     settings: &Settings,
     variables: &BTreeMap<String, String>,
 ) -> Result<PluginSettings, String> {
+    plugin_settings_with(settings, variables, run_api_key::of_own_api(settings)?.as_ref())
+}
+
+fn plugin_settings_with(
+    settings: &Settings,
+    variables: &BTreeMap<String, String>,
+    key: Option<&SecretString>,
+) -> Result<PluginSettings, String> {
     let worker = &settings.worker;
     let nobody = || Owner::new("nobody");
-    let key = run_api_key::of(settings)?;
     Ok(PluginSettings {
         process: ProcessSettings {
             python: worker.process.python.clone(),
-            worker_environment: for_runs(variables, key.as_ref()),
-            confinement: confinement(&worker.sandbox)?,
+            worker_environment: for_runs(variables, key),
+            confinement: confinement(&worker.sandbox, "`sandbox.user` (WORKER_SANDBOX_USER)")?,
+            profiles: profiles(&worker.sandbox_profiles)?,
             inheritance: match worker.process.environment {
                 ProcessEnvironmentMode::Inherit => Inheritance::Everything,
                 ProcessEnvironmentMode::Clean => {
@@ -260,13 +305,31 @@ pub(super) fn plugin_settings(
     })
 }
 
+/// The pool of this name, if the settings have it.
+pub(super) fn pool_named<'s>(settings: &'s Settings, workspace: Option<&str>, name: &str) -> Option<&'s PoolSettings> {
+    settings.pools.iter().find(|pool| pool.workspace.as_deref() == workspace && pool.name == name)
+}
+
+/// How local processes of a pool are kept apart; of one that the settings do not have, as they say for every pool.
+pub(super) fn sandbox_of<'s>(settings: &'s Settings, pool: Option<&'s PoolSettings>) -> &'s SandboxChoice {
+    pool.map_or(&settings.worker.start.sandbox, |pool| &pool.sandbox)
+}
+
+/// The rules in force, for somebody who only looks: what is wrong with them is said, and nothing is judged.
+pub(super) fn policy_looked_at(settings: &Settings) -> Option<Policy> {
+    policy::looked_at(settings.worker.policy_file.as_deref()).unwrap_or_else(|errors| {
+        console::complaint(&format!("warning: what the policy says is left out: {errors}"));
+        None
+    })
+}
+
 /// # Errors
 /// There is no such user.
-fn confinement(sandbox: &SandboxSettings) -> Result<Confinement, String> {
+fn confinement(sandbox: &SandboxSettings, key: &str) -> Result<Confinement, String> {
     let number = |most: Option<NonZeroUsize>| most.and_then(|most| u64::try_from(most.get()).ok());
     let run_as = sandbox.user.as_deref().map(RunAs::find).transpose();
     Ok(Confinement {
-        run_as: run_as.map_err(|error| format!("`sandbox.user` (WORKER_SANDBOX_USER): {}", ErrorChain(&error)))?,
+        run_as: run_as.map_err(|error| format!("{key}: {}", ErrorChain(&error)))?,
         max_memory: sandbox.max_memory,
         max_cpu_percent: number(sandbox.max_cpu_percent),
         max_processes: number(sandbox.max_processes),
@@ -275,6 +338,15 @@ fn confinement(sandbox: &SandboxSettings) -> Result<Confinement, String> {
         private_tmp: sandbox.private_tmp,
         no_new_privileges: sandbox.no_new_privileges,
     })
+}
+
+/// # Errors
+/// There is no such user.
+fn profiles(profiles: &[SandboxProfile]) -> Result<BTreeMap<String, Confinement>, String> {
+    let one = |SandboxProfile { name, sandbox }: &SandboxProfile| {
+        Ok((name.clone(), confinement(sandbox, &format!("`sandbox_profile.{name}.user`"))?))
+    };
+    profiles.iter().map(one).collect()
 }
 
 fn kubernetes_settings(settings: &Settings, owner: Owner) -> kubernetes::KubernetesSettings {
@@ -390,6 +462,7 @@ fn pool_plan(pool: &PoolSettings, settings: &Settings) -> Result<PoolPlan, Strin
             worker_config::LatePolicy::Latest => LatePolicy::Latest,
             worker_config::LatePolicy::SkipOlderThan(bound) => LatePolicy::SkipOlderThan(bound),
         },
+        sandbox: pool.sandbox.clone(),
         prefetch: pool.prefetch,
         base_job_template: pool.base_job_template.as_deref().map(read_template).transpose()?,
         create_pool_if_not_found: pool.create_if_not_found,

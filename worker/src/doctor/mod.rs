@@ -7,6 +7,7 @@ mod central_api;
 mod code;
 mod kinds;
 mod machine;
+mod policy;
 mod pools;
 mod streams;
 
@@ -21,6 +22,7 @@ pub use central_api::{ApiUnderLook, look_at_api};
 pub use code::CodeUnderLook;
 pub use kinds::look_at_kinds;
 pub use machine::{MachineUnderLook, look_at_machine};
+pub use policy::look_at_policy;
 pub use pools::PoolUnderLook;
 
 /// Something that was looked at.

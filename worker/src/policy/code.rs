@@ -2,6 +2,7 @@
 
 use central_api_wire::deployment::Deployment;
 use code_storage::NativePull;
+use code_storage::objects::Store;
 use code_storage::plan::StepAction;
 use serde_json::{Map, Value};
 use url::Url;
@@ -60,7 +61,9 @@ pub(crate) fn of_pull(pull: &NativePull) -> Vec<CodeStep> {
         };
         CodeStep { step: name.clone(), source, is_verifiable: matches!(step.planned, StepAction::GitClone(_)) }
     };
-    pull.steps().iter().map(read).chain(pull.storage().map(|_| of_storage())).collect()
+    // What is on this machine is not brought.
+    let storage = pull.storage().filter(|fetch| !matches!(fetch.pull.store, Store::Local(_)));
+    pull.steps().iter().map(read).chain(storage.map(|_| of_storage())).collect()
 }
 
 fn source(name: &str, inputs: &Map<String, Value>) -> CodeSource {

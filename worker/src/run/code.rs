@@ -80,9 +80,10 @@ pub(super) async fn entrypoint_elsewhere(
 /// only its way to the network: its `PATH` or its certificates are not here, and `GIT_SSH_COMMAND` would be a program of the
 /// run's that is executed outside of its container.
 ///
-/// The same holds for code that has to be signed: with a `PATH` or a `GIT_CONFIG_...` of its own, a run could say what comes.
+/// The same holds for a process of another user, which would have its programs executed as the worker's; and for code that has to
+/// be signed: with a `PATH` or a `GIT_CONFIG_...` of its own, a run could say what comes.
 fn environment_here(spec: &RunSpec, site: &RunSite, judge: &Judge<'_>) -> BTreeMap<String, String> {
-    if site.is_here && judge.signatures().iter().all(|required| required.only_reports) {
+    if site.is_here && !site.is_of_another_user && judge.signatures().iter().all(|required| required.only_reports) {
         spec.env.clone()
     } else {
         pulling::proxies(&spec.env).collect()

@@ -63,6 +63,7 @@ impl Bench {
             worker_environment,
             inheritance: Inheritance::Everything,
             confinement: Confinement::default(),
+            profiles: BTreeMap::new(),
             runs_directory,
             owner,
             supervisor,

@@ -353,6 +353,7 @@ impl Stage {
             metrics: crate::metrics::Metrics::default(),
             secrets: crate::redaction::KnownSecrets::default(),
             rerun: Arc::clone(&self.rerun),
+            sandbox: Arc::default(),
         }
     }
 }
