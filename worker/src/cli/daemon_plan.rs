@@ -10,24 +10,22 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use worker_config::{
     ClientCertificate, DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LoadFrom,
-    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SandboxChoice, SandboxProfile,
-    SandboxSettings, SecretKeyRef, Settings, WorkerSettings, WorkspaceSettings,
+    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SecretKeyRef, Settings, WorkerSettings,
+    WorkspaceSettings,
 };
-use worker_core::policy::{Pattern, Policy};
+use worker_core::policy::Pattern;
 use worker_core::rerun::{RerunCause, RerunPolicy};
 
-use super::run_api_key;
+use super::{run_api_key, sandboxing};
 use crate::budget::Priority;
 use crate::code_cache::{self, CodeCache};
-use crate::console;
 use crate::live_runs::WorkspaceIndex;
 use crate::plan::{AuditPlan, CancellationPlan, DaemonPlan, PoolPlan, ShutdownPlan, WorkspacePlan};
-use crate::policy::{self, PolicyInForce};
+use crate::policy::PolicyInForce;
 use crate::pool::late::LatePolicy;
 use crate::redaction::KnownSecrets;
 use crate::registry::{
-    Cleanup, Confinement, DockerSettings, Inheritance, PluginSettings, ProcessSettings, RunAs, Secrets,
-    SupervisorProgram, kubernetes,
+    Cleanup, DockerSettings, Inheritance, PluginSettings, ProcessSettings, Secrets, SupervisorProgram, kubernetes,
 };
 use crate::run::{ErrorChain, RunSettings};
 use crate::slots_held::SlotsHeld;
@@ -268,8 +266,8 @@ fn plugin_settings_with(
         process: ProcessSettings {
             python: worker.process.python.clone(),
             worker_environment: for_runs(variables, key),
-            confinement: confinement(&worker.sandbox, "`sandbox.user` (WORKER_SANDBOX_USER)")?,
-            profiles: profiles(&worker.sandbox_profiles)?,
+            confinement: sandboxing::of_section(&worker.sandbox)?,
+            profiles: sandboxing::of_profiles(&worker.sandbox_profiles)?,
             inheritance: match worker.process.environment {
                 ProcessEnvironmentMode::Inherit => Inheritance::Everything,
                 ProcessEnvironmentMode::Clean => {
@@ -303,50 +301,6 @@ fn plugin_settings_with(
             HoldSlots::UntilSubmitted => SlotsHeld::UntilSubmitted,
         },
     })
-}
-
-/// The pool of this name, if the settings have it.
-pub(super) fn pool_named<'s>(settings: &'s Settings, workspace: Option<&str>, name: &str) -> Option<&'s PoolSettings> {
-    settings.pools.iter().find(|pool| pool.workspace.as_deref() == workspace && pool.name == name)
-}
-
-/// How local processes of a pool are kept apart; of one that the settings do not have, as they say for every pool.
-pub(super) fn sandbox_of<'s>(settings: &'s Settings, pool: Option<&'s PoolSettings>) -> &'s SandboxChoice {
-    pool.map_or(&settings.worker.start.sandbox, |pool| &pool.sandbox)
-}
-
-/// The rules in force, for somebody who only looks: what is wrong with them is said, and nothing is judged.
-pub(super) fn policy_looked_at(settings: &Settings) -> Option<Policy> {
-    policy::looked_at(settings.worker.policy_file.as_deref()).unwrap_or_else(|errors| {
-        console::complaint(&format!("warning: what the policy says is left out: {errors}"));
-        None
-    })
-}
-
-/// # Errors
-/// There is no such user.
-fn confinement(sandbox: &SandboxSettings, key: &str) -> Result<Confinement, String> {
-    let number = |most: Option<NonZeroUsize>| most.and_then(|most| u64::try_from(most.get()).ok());
-    let run_as = sandbox.user.as_deref().map(RunAs::find).transpose();
-    Ok(Confinement {
-        run_as: run_as.map_err(|error| format!("{key}: {}", ErrorChain(&error)))?,
-        max_memory: sandbox.max_memory,
-        max_cpu_percent: number(sandbox.max_cpu_percent),
-        max_processes: number(sandbox.max_processes),
-        max_open_files: number(sandbox.max_open_files),
-        time_limit: number(sandbox.time_limit),
-        private_tmp: sandbox.private_tmp,
-        no_new_privileges: sandbox.no_new_privileges,
-    })
-}
-
-/// # Errors
-/// There is no such user.
-fn profiles(profiles: &[SandboxProfile]) -> Result<BTreeMap<String, Confinement>, String> {
-    let one = |SandboxProfile { name, sandbox }: &SandboxProfile| {
-        Ok((name.clone(), confinement(sandbox, &format!("`sandbox_profile.{name}.user`"))?))
-    };
-    profiles.iter().map(one).collect()
 }
 
 fn kubernetes_settings(settings: &Settings, owner: Owner) -> kubernetes::KubernetesSettings {

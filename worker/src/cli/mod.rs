@@ -19,6 +19,7 @@ mod pull;
 mod reference;
 mod render;
 mod run_api_key;
+mod sandboxing;
 mod service;
 mod settings;
 mod shadow;

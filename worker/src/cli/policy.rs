@@ -10,9 +10,10 @@ use rustix::process::geteuid;
 use serde_json::{Value, json};
 use worker_config::{STANDARD_POLICY_FILE, Settings};
 
-use super::daemon_plan::{pool_named, sandbox_of, workspace_plan};
+use super::daemon_plan::workspace_plan;
 use super::deployment::Named;
 use super::exit_codes::{NOT_JUDGED, REFUSED};
+use super::sandboxing::{pool_named, sandbox_of};
 use super::settings::{self, Source};
 use crate::policy::{Asked, Ruling};
 use crate::registry::Registry;

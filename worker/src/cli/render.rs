@@ -7,8 +7,9 @@ use central_api_client::Client;
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
-use super::daemon_plan::{policy_looked_at, pool_named, sandbox_of, workspace_plan};
+use super::daemon_plan::workspace_plan;
 use super::deployment::{Named, Target};
+use super::sandboxing::{policy_looked_at, pool_named, sandbox_of};
 use super::settings::{self, Source};
 use crate::console;
 use crate::registry::Registry;

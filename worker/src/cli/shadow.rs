@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use worker_config::{Override, PoolSettings, Settings};
 use worker_core::handle::PluginKind;
 
-use super::daemon_plan::{policy_looked_at, workspace_plan};
+use super::daemon_plan::workspace_plan;
 use super::deployment::explained;
+use super::sandboxing::policy_looked_at;
 use super::settings::{self, Source};
 use crate::console;
 use crate::registry::{KINDS, Registry};
