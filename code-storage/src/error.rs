@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use worker_core::policy::Objection;
+
 use crate::StepError;
 use crate::objects::ObjectError;
 
@@ -182,6 +184,9 @@ pub enum CodeError {
     /// A step failed that is not about a repository.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// A rule wants the code signed, and it is not.
+    #[error("{}", .0.for_people())]
+    Unsigned(Box<Objection>),
     /// The caller asked to stop.
     #[error("the pull of repository {repository} was cancelled")]
     Cancelled {
@@ -238,6 +243,7 @@ impl CodeError {
             }
             Self::Objects(error) => error.hint(),
             Self::Step(error) => error.hint(),
+            Self::Unsigned(_) => "sign the commit, or pull one that is signed",
             Self::Cancelled { .. } => "run the flow again if this was not intended",
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::tokio as fs;
 use tokio_util::sync::CancellationToken;
+use worker_core::policy::RequiredSignature;
 use worker_core::spec::CodeInPlace;
 
 use crate::objects::ObjectError;
@@ -33,6 +34,8 @@ pub struct PullOptions {
     pub cache: Option<Cache>,
     /// Whether a run may have what was last known of a branch if the repository cannot be reached.
     pub offline_fallback: bool,
+    /// By whom what is cloned has to be signed: all of these.
+    pub signatures: Vec<RequiredSignature>,
     /// The run's environment, on top of the worker's: its proxies, certificates and settings of `git` apply to the pull
     /// as they would to one made by the flow's process. May hold secrets, so `Debug` does not print it.
     pub env: BTreeMap<String, String>,
@@ -48,6 +51,7 @@ impl Default for PullOptions {
             first_back_off: Duration::from_secs(1),
             cache: None,
             offline_fallback: false,
+            signatures: Vec::new(),
             env: BTreeMap::new(),
         }
     }
@@ -62,6 +66,7 @@ impl fmt::Debug for PullOptions {
             .field("first_back_off", &self.first_back_off)
             .field("cache", &self.cache)
             .field("offline_fallback", &self.offline_fallback)
+            .field("signatures", &self.signatures)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio_util::sync::CancellationToken;
 
+use worker_core::policy::Objection;
+
 use crate::CodeError;
 
 /// Code that is wholly in place.
@@ -21,6 +23,8 @@ pub struct Checkout {
     pub stale: bool,
     /// Whether it came without any use of the network.
     pub without_network: bool,
+    /// What rules about signatures object to that only report.
+    pub reported: Vec<Objection>,
 }
 
 /// A place that code is fetched from.

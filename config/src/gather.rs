@@ -33,6 +33,7 @@ pub(crate) struct Gathered {
     pub(crate) origins: Origins,
     pub(crate) pool_tables: Vec<NamedTable>,
     workspace_tables: Vec<NamedTable>,
+    pub(crate) sandbox_tables: Vec<NamedTable>,
     pub(crate) workspaces: Vec<Workspace>,
     pub(crate) warnings: Vec<String>,
     pub(crate) problems: Vec<ConfigError>,
@@ -145,6 +146,14 @@ impl Gathered {
     fn profile(&mut self, path: Option<Utf8PathBuf>, from: &LoadFrom) -> Layer {
         let asked_for = from.profile.as_deref().or(from.variable("PREFECT_PROFILE"));
         let asked_for = asked_for.filter(|name| !name.is_empty());
+        if from.profile_must_exist
+            && let Some(name) = &from.profile
+            && let Err(reason) = self.existing_profile(path.as_deref(), name)
+        {
+            let flag = "--profile".to_owned();
+            self.problems.push(ConfigError::Invalid { key: flag.clone(), origin: Origin::Flag { flag }, reason });
+            return Layer::default();
+        }
         let Some(path) = path else {
             return self.packaged_profile();
         };
@@ -178,7 +187,7 @@ impl Gathered {
     fn workspaces(&mut self, profiles: Option<&Utf8Path>, from: &LoadFrom) {
         for table in std::mem::take(&mut self.workspace_tables) {
             let profile = WorkspaceReading::profile(&table).map(|(name, origin)| {
-                self.profile_of_a_workspace(profiles, &name).unwrap_or_else(|reason| {
+                self.existing_profile(profiles, &name).unwrap_or_else(|reason| {
                     self.problems.push(ConfigError::Invalid { key: "workspace.profile".to_owned(), origin, reason });
                     Layer::default()
                 })
@@ -194,7 +203,7 @@ impl Gathered {
     }
 
     /// Unlike the active profile, one that a workspace names has to be there: else its runs would go to another API.
-    fn profile_of_a_workspace(&mut self, path: Option<&Utf8Path>, name: &str) -> Result<Layer, String> {
+    fn existing_profile(&mut self, path: Option<&Utf8Path>, name: &str) -> Result<Layer, String> {
         let missing = || format!("names no profile: there is no '{name}'");
         let path = path.ok_or_else(missing)?;
         let in_words = |error: ConfigError| crate::ConfigErrors::new(vec![error]).to_string();
@@ -255,13 +264,16 @@ impl Gathered {
         };
         let document = Document::new(path, &text);
         let root = self.parsed(document)?;
-        let WorkerFile { layer, pools, workspaces } =
+        let WorkerFile { layer, pools, workspaces, sandboxes } =
             WorkerFileReading { document, origins: &mut self.origins, problems: &mut self.problems }.read(&root);
         if let Some(pools) = pools {
             self.pool_tables = pools;
         }
         if let Some(workspaces) = workspaces {
             self.workspace_tables = workspaces;
+        }
+        if let Some(sandboxes) = sandboxes {
+            self.sandbox_tables = sandboxes;
         }
         Some(layer)
     }

@@ -42,9 +42,9 @@ pub use prefect::{
 pub use process_environment::{ProcessEnvironment, process_environment};
 pub use reading::Effective;
 pub use worker::{
-    AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets, DockerSettings,
-    HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LatePolicy, LogFormat,
-    LogSettings, OtlpSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunApiKey, RunsAtStop,
-    SandboxSettings, ShutdownSettings, StartSettings, WORKSPACE_KEYS, WarmStarts, WorkerSettings, WorkspaceSettings,
-    place,
+    AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DEFAULT_SANDBOX, DockerCleanup, DockerSecrets,
+    DockerSettings, HoldSlots, KEYS, Key, KeyKind, KubernetesCleanup, KubernetesSecrets, KubernetesSettings,
+    LatePolicy, LogFormat, LogSettings, OtlpSettings, POOL_KEYS, PoolSettings, ProcessEnvironmentMode, ProcessSettings,
+    RunApiKey, RunsAtStop, SANDBOX_PROFILE_KEYS, SandboxChoice, SandboxProfile, SandboxSettings, ShutdownSettings,
+    StartSettings, WORKSPACE_KEYS, WarmStarts, WorkerSettings, WorkspaceSettings, place,
 };

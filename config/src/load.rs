@@ -30,6 +30,8 @@ pub struct LoadFrom {
     pub system_file: Utf8PathBuf,
     /// Profile named on the command line.
     pub profile: Option<String>,
+    /// Whether that one has to be there. Without it Prefect warns, and goes on with its default profile.
+    pub profile_must_exist: bool,
     /// `worker.toml` named on the command line; it must exist.
     pub config_file: Option<Utf8PathBuf>,
     /// Settings given on the command line.
@@ -45,6 +47,7 @@ impl LoadFrom {
             home_directory: process.home_directory,
             system_file: Utf8PathBuf::from("/etc/worker/worker.toml"),
             profile: None,
+            profile_must_exist: false,
             config_file: None,
             overrides: Vec::new(),
         }
@@ -177,7 +180,7 @@ impl Settings {
             default_prefetch: prefect.worker.prefetch,
             workspaces: &workspaces,
         }
-        .read(&gathered.pool_tables);
+        .read(&gathered.pool_tables, &gathered.sandbox_tables);
         reading.report.extend(workspace_report);
         let own = pools.iter().any(|pool| pool.workspace.is_none()).then_some(&prefect);
         workspace::distinct(own, &workspaces, &mut reading.problems);
@@ -219,7 +222,7 @@ impl WorkspacesFrom<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<(Vec<WorkspaceSettings>, Vec<Effective>), ConfigErrors> {
         let (mut workspaces, mut report) = (Vec::new(), Vec::new());
-        for Workspace { name, origin, layer, client_certificate } in found {
+        for Workspace { name, origin, layer, client_certificate, run_api_key } in found {
             let rest = self.layers.iter().cloned().map(|layer| layer.only(|it| !workspace::is_connection(it)));
             let merged = merged(rest.chain([layer]).collect(), self.origins)?;
             let mut reading = Reading {
@@ -237,7 +240,14 @@ impl WorkspacesFrom<'_> {
             let home = self.from.home_directory.as_deref();
             // The same warnings as for the settings of the daemon.
             let base_environment = prefect::base_environment(&merged, prefect.debug_mode, home, &mut Vec::new());
-            workspaces.push(WorkspaceSettings { name, prefect, client_certificate, base_environment, origin });
+            workspaces.push(WorkspaceSettings {
+                name,
+                prefect,
+                client_certificate,
+                run_api_key,
+                base_environment,
+                origin,
+            });
         }
         Ok((workspaces, report))
     }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::{
-    Effective, KEYS, Key, LoadFrom, POOL_KEYS, ProcessEnvironment, Settings, WORKSPACE_KEYS,
+    Effective, KEYS, Key, LoadFrom, POOL_KEYS, ProcessEnvironment, SANDBOX_PROFILE_KEYS, Settings, WORKSPACE_KEYS,
     prefect::known,
-    worker::{pool_keys::POOL_NAME, workspace::WORKSPACE_NAME},
+    worker::{pool_keys::POOL_NAME, sandbox::PROFILE_NAME, workspace::WORKSPACE_NAME},
 };
 
 /// The file that [`default_toml`] writes: every setting with its default, the others commented out.
@@ -45,12 +45,23 @@ pub fn default_toml() -> String {
         let value = key.default.unwrap_or(key.example);
         line(&mut out, &format!("# {} = {value}", key.name()));
     }
+    line(&mut out, "");
+    comment(&mut out, PROFILE_TABLES);
+    line(&mut out, "# [[sandbox_profile]]");
+    for key in std::iter::once(&PROFILE_NAME).chain(SANDBOX_PROFILE_KEYS) {
+        let value = key.default.unwrap_or(key.example);
+        line(&mut out, &format!("# {} = {value}", key.name()));
+    }
     out
 }
 
 const POOL_TABLES: &str = "One table for each pool, for what differs from `[start]`. Without `start.pool` the daemon serves every \
                            pool that has a table. A flag or variable beats a table; when several files have tables, those of \
                            the last file count.";
+
+const PROFILE_TABLES: &str = "One table for each way in which local processes can be kept apart, with the keys of `[sandbox]`. \
+                              What a table leaves out is as in `[sandbox]`. Pools say which profiles their runs have \
+                              (`sandbox`, `sandbox_allow`). When several files have tables, those of the last file count.";
 
 const WORKSPACE_TABLES: &str = "One table for each API besides that of Prefect's own settings. Nothing of one connection is \
                                 used for another, and nothing of the connection in Prefect's own settings for any of \
@@ -82,6 +93,12 @@ pub fn settings_md() -> String {
     line(&mut out, WORKSPACE_TABLES);
     line(&mut out, "");
     for key in std::iter::once(&WORKSPACE_NAME).chain(WORKSPACE_KEYS) {
+        line(&mut out, &format!("* `{}` ({}): {}", key.name(), key.kind.wanted(), key.doc));
+    }
+    line(&mut out, "\n### `[[sandbox_profile]]`\n");
+    line(&mut out, PROFILE_TABLES);
+    line(&mut out, "");
+    for key in std::iter::once(&PROFILE_NAME).chain(SANDBOX_PROFILE_KEYS) {
         line(&mut out, &format!("* `{}` ({}): {}", key.name(), key.kind.wanted(), key.doc));
     }
     line(&mut out, "\n## Prefect settings that the worker honours\n");

@@ -79,9 +79,9 @@ impl Adoption {
 
     fn dispatcher(&self, facts: &Facts) -> Option<Dispatcher> {
         let Registered { plugin, slots_held, .. } = self.registry.plugin(&facts.kind)?;
-        let (pool, rerun) = match self.pools.named(self.workspace, &facts.pool) {
-            Some(pool) => (pool.index, Arc::new(pool.plan.rerun.clone())),
-            None => (PoolIndex::elsewhere(self.workspace), Arc::default()),
+        let (pool, rerun, sandbox) = match self.pools.named(self.workspace, &facts.pool) {
+            Some(pool) => (pool.index, Arc::new(pool.plan.rerun.clone()), Arc::new(pool.plan.sandbox.clone())),
+            None => (PoolIndex::elsewhere(self.workspace), Arc::default(), Arc::default()),
         };
         // Its events and requests name the worker that took it.
         let name = facts.worker.clone();
@@ -96,7 +96,7 @@ impl Adoption {
             live: self.resources.live.clone(),
             refusals: Refusals::default(),
             tasks: self.resources.actors.clone(),
-            around: self.resources.surroundings(client, identity, plugin, rerun),
+            around: self.resources.surroundings(client, identity, plugin, rerun, sandbox),
         })
     }
 

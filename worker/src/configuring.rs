@@ -8,6 +8,7 @@ use central_api_wire::flow_run::{Flow, FlowRun};
 use central_api_wire::work_pool::WorkPool;
 use infra_contract::InfraPlugin;
 use serde_json::{Map, Value};
+use worker_config::SandboxChoice;
 use worker_core::ids::{LaunchKey, WorkerId};
 use worker_core::job_configuration::{
     DeploymentContext, FlowContext, FlowRunContext, JobConfigurationError, PreparationContext, Sources,
@@ -18,6 +19,7 @@ use worker_core::template::Reference;
 use worker_core::texts::collect_texts;
 
 use crate::run::RunSettings;
+use crate::sandboxes;
 
 /// A run as the API has it, and who is going to execute it.
 pub(crate) struct Configuring<'a> {
@@ -26,6 +28,8 @@ pub(crate) struct Configuring<'a> {
     pub(crate) settings: &'a RunSettings,
     pub(crate) worker_name: &'a str,
     pub(crate) worker_id: Option<WorkerId>,
+    /// How local processes of the pool are kept apart.
+    pub(crate) sandbox: &'a SandboxChoice,
     pub(crate) pool: &'a WorkPool,
     pub(crate) flow_run: &'a FlowRun,
     pub(crate) flow: &'a Flow,
@@ -68,6 +72,10 @@ impl Configuring<'_> {
         let (flow_json, run_json) = (as_json(self.flow), as_json(self.flow_run));
         let context = self.context(&flow_json, &run_json);
         let job = draft.finish().and_then(|configuration| configuration.prepare_for_flow_run(&context));
+        let job = job.and_then(|mut job| {
+            sandboxes::choose(self.sandbox, own_variables, &mut job.fields)?;
+            Ok(job)
+        });
         Ok(job.map(|job| RunSpec {
             key: self.key,
             flow_run_name: self.flow_run.name.clone(),

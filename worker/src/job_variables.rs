@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::registry::{KINDS, PluginSettings, Registry};
 
 /// The variables of ours: of every kind, and of those whose plugins have them.
-const OWN: [(&str, &str, &str); 8] = [
+const OWN: [(&str, &str, &str); 9] = [
     (
         "report_state",
         "`engine`, `worker`",
@@ -31,6 +31,12 @@ const OWN: [(&str, &str, &str); 8] = [
         "start_deadline_seconds",
         "number",
         "A run whose pod does not get on for so long is given up. Unset: `kubernetes.start_deadline_seconds`.",
+    ),
+    (
+        "sandbox",
+        "string",
+        "The profile by which the run is kept apart (`[[sandbox_profile]]`), of those that the worker allows for the pool. Unset: \
+         that of the pool.",
     ),
     ("native_code", "boolean", "An init container brings the code."),
     (

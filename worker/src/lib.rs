@@ -43,6 +43,7 @@ mod rendering;
 pub mod repair;
 pub mod resources;
 pub mod run;
+mod sandboxes;
 pub mod service;
 mod shadow;
 pub mod signals;

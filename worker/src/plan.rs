@@ -5,7 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use central_api_client::ClientSettings;
 use serde_json::{Map, Value};
-use worker_config::{AdmissionSettings, RunsAtStop, place};
+use worker_config::{AdmissionSettings, RunsAtStop, SandboxChoice, place};
 
 use worker_core::rerun::RerunPolicy;
 
@@ -125,6 +125,8 @@ pub struct PoolPlan {
     pub rerun: RerunPolicy,
     /// What becomes of runs that are late.
     pub late: LatePolicy,
+    /// How its local processes are kept apart.
+    pub sandbox: SandboxChoice,
     /// How long before it is due a run is taken.
     pub prefetch: Duration,
     /// Whether runs are asked for when the event stream tells of them, and not only at an interval.
@@ -161,6 +163,7 @@ impl PoolPlan {
             priority: Priority(100),
             rerun: RerunPolicy::default(),
             late: LatePolicy::All,
+            sandbox: SandboxChoice::default(),
             prefetch: Duration::from_secs(10),
             pick_up_events: true,
             base_job_template: None,

@@ -63,7 +63,14 @@ pub(crate) fn site(plugin: &dyn InfraPlugin, worker_environment: &BTreeMap<Strin
     let shares_file_system = plugin.takes_code(&spec.fields);
     if let Some(process) = plugin.local_process(spec) {
         let python = process.python.map(Utf8PathBuf::from);
-        return RunSite { shares_file_system, is_here: true, python, environment: process.environment };
+        let is_of_another_user = process.is_of_another_user;
+        return RunSite {
+            shares_file_system,
+            is_here: true,
+            is_of_another_user,
+            python,
+            environment: process.environment,
+        };
     }
     let mut environment = worker_environment.clone();
     environment.extend(proxies(&spec.env));
@@ -79,7 +86,7 @@ pub(crate) fn proxies(env: &BTreeMap<String, String>) -> impl Iterator<Item = (S
 
 /// The site of a container or pod that the code is brought to, of which nothing else is known here.
 pub(crate) fn elsewhere(environment: BTreeMap<String, String>) -> RunSite {
-    RunSite { shares_file_system: true, is_here: false, python: None, environment }
+    RunSite { shares_file_system: true, environment, ..RunSite::default() }
 }
 
 /// The entrypoint, if `worker pull` can bring the code to another machine by these steps. A directory of this one is not

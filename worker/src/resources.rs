@@ -5,6 +5,7 @@ use std::sync::Arc;
 use central_api_client::{Client, EventEmitter, LogShipper};
 use infra_contract::InfraPlugin;
 use tokio_util::task::TaskTracker;
+use worker_config::SandboxChoice;
 use worker_core::rerun::RerunPolicy;
 
 use crate::audit::AuditLog;
@@ -62,6 +63,7 @@ impl Resources {
         identity: Arc<WorkerIdentity>,
         plugin: Arc<dyn InfraPlugin>,
         rerun: Arc<RerunPolicy>,
+        sandbox: Arc<SandboxChoice>,
     ) -> Surroundings {
         let api = RemoteControlPlane::new(
             client,
@@ -84,6 +86,7 @@ impl Resources {
             secrets: self.secrets.clone(),
             rerun,
             traces: self.traces.clone(),
+            sandbox,
         }
     }
 }

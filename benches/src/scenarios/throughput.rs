@@ -18,7 +18,7 @@ const HEADROOM: f64 = 2.0;
 pub(super) async fn measure(programs: &Programs, extent: &Extent, report: &mut Report) {
     for &runs in &extent.short_runs {
         for part in [Part::Processes, Part::Calls, Part::All] {
-            of_bare_loop(programs, runs, part, report).await;
+            of_bare_loop(runs, part, report).await;
         }
         for who in programs.workers().filter(|who| *who == Column::Ours || runs <= extent.short_runs_of_prefect) {
             of_worker(programs, who, runs, report).await;
@@ -68,7 +68,7 @@ async fn of_worker(programs: &Programs, who: Column, runs: usize, report: &mut R
     report.remark(format!("{who} asked for a run of {runs} short commands: {}", shown.join(", ")));
 }
 
-async fn of_bare_loop(programs: &Programs, runs: usize, part: Part, report: &mut Report) {
+async fn of_bare_loop(runs: usize, part: Part, report: &mut Report) {
     let stage = Stage::new().await;
     stage.due(stage.engine("/bin/true"), runs);
     let mut bare = Programs::bare(stage.url(), POOL, runs, part);

@@ -8,6 +8,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use tracing::warn;
+use worker_core::policy::Objection;
 
 use super::command::{Git, GitError};
 use super::failure::{Cause, Failure};
@@ -69,6 +70,8 @@ pub(super) struct Got {
     pub(super) commit: String,
     pub(super) stale: bool,
     pub(super) without_network: bool,
+    /// What rules object to that only report.
+    pub(super) reported: Vec<Objection>,
 }
 
 /// A commit to clone.
@@ -116,7 +119,12 @@ impl Cached<'_> {
             if grown {
                 self.cache.tidy().await;
             }
-            return Ok(Got { commit: tip.commit.clone(), stale: resolved.stale, without_network: !asked });
+            return Ok(Got {
+                commit: tip.commit.clone(),
+                stale: resolved.stale,
+                without_network: !asked,
+                reported: Vec::new(),
+            });
         }
         Err(CachedError::Files(slot.content(), io::ErrorKind::NotFound.into()))
     }

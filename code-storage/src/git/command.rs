@@ -15,6 +15,7 @@ use tracing::debug;
 use super::Login;
 use super::failure::Failure;
 use super::output::{DRAIN, Tail};
+use super::signature::Keys;
 use crate::PullOptions;
 use crate::cache::{FileLock, Patience};
 use crate::oom_score;
@@ -94,12 +95,22 @@ pub(super) struct Git<'a> {
     pub(super) holding: Option<&'a FileLock>,
     /// The index to use in the place of the clone's own.
     pub(super) index: Option<&'a Utf8Path>,
+    /// The keys to verify signatures with. Nothing of the run's environment counts then.
+    pub(super) keys: Option<&'a Keys<'a>>,
 }
 
 impl<'a> Git<'a> {
     /// For commands that need no server.
     pub(super) fn without_login(&self) -> Self {
         Self { login: None, quiet_ssh: false, ..*self }
+    }
+
+    /// For commands that verify signatures.
+    pub(super) fn verifying<'b>(&self, keys: &'b Keys<'b>) -> Git<'b>
+    where
+        'a: 'b,
+    {
+        Git { keys: Some(keys), holding: None, ..self.without_login() }
     }
 
     /// For a check-out that leaves large files for later.
@@ -195,7 +206,10 @@ impl<'a> Git<'a> {
         if self.local_submodules {
             command.args(["-c", "protocol.file.allow=always"]);
         }
-        command.envs(&self.options.env);
+        match self.keys {
+            None => drop(command.envs(&self.options.env)),
+            Some(keys) => keys.configure(&mut command),
+        }
         if self.skip_lfs {
             command.env("GIT_LFS_SKIP_SMUDGE", "1");
         }

@@ -15,6 +15,7 @@ mod output;
 mod placement;
 mod repository;
 mod request;
+mod signature;
 mod source;
 mod tip;
 mod trim;

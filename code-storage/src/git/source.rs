@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use worker_core::policy::{Objection, RequiredSignature};
 
 use super::cached::{Cached, Got};
 use super::command::{Git, GitError};
@@ -14,6 +15,7 @@ use super::explain::Explain;
 use super::failure::{Cause, without_userinfo};
 use super::lock::DirectoryLock;
 use super::placement::{Found, Placement, look};
+use super::signature;
 use super::tip;
 use super::worktree::{self, StepError};
 use super::{GitClone, Repository, Revision};
@@ -79,6 +81,7 @@ impl GitSource {
                 skip_lfs: false,
                 holding: None,
                 index: None,
+                keys: None,
             },
             explain: Explain { wanted: &self.wanted, into, limit: self.options.time_limit },
         }
@@ -98,6 +101,7 @@ impl CodeSource for GitSource {
             revision: got.commit,
             stale: got.stale,
             without_network: got.without_network,
+            reported: got.reported,
         })
     }
 }
@@ -168,9 +172,10 @@ impl Fetch<'_> {
                 Err(CodeError::Occupied { repository: self.explain.repository(), directory: self.into.to_owned() })
             }
             Found::Clone => {
+                let reported = self.objections_to_old_clone()?;
                 self.check_origin().await?;
                 match worktree::update(&self.git, self.wanted, self.into).await {
-                    Ok(got) => Ok(got),
+                    Ok(got) => Ok(Got { reported, ..got }),
                     Err(error) if self.is_worth_cloning_anew(&error) => {
                         warn!(directory = %self.into, ?error, "a clone cannot be updated and is made anew");
                         self.clone_anew(true, is_last).await
@@ -226,7 +231,11 @@ impl Fetch<'_> {
     async fn clone_anew(&self, occupied: bool, is_last: bool) -> Result<Got, CodeError> {
         let placement = Placement::of(self.into);
         placement.clear().await.map_err(|source| self.explain.files(&placement.partial, source))?;
-        let installed = match self.clone_to(&placement.partial, is_last).await {
+        let verified = match self.clone_to(&placement.partial, is_last).await {
+            Ok(got) => self.verified(&placement.partial, got).await,
+            Err(error) => Err(error),
+        };
+        let installed = match verified {
             Ok(got) => {
                 let renamed = placement.install(occupied).await;
                 renamed.map(|()| got).map_err(|source| self.explain.files(self.into, source))
@@ -237,6 +246,26 @@ impl Fetch<'_> {
             placement.abandon().await;
         }
         installed
+    }
+
+    /// What is checked out has to be signed, where a rule says so, before it gets its name.
+    async fn verified(&self, clone: &Utf8Path, got: Got) -> Result<Got, CodeError> {
+        let objections = signature::objections(&self.git, self.wanted, clone, &got.commit).await;
+        let reported = permitted(objections.map_err(|error| self.explain.git(error))?)?;
+        Ok(Got { reported, ..got })
+    }
+
+    /// A clone that was there before may hold files of anybody's, which an update leaves there.
+    fn objections_to_old_clone(&self) -> Result<Vec<Objection>, CodeError> {
+        let objection = |required: &RequiredSignature| {
+            let why = format!(
+                "the directory {} is a clone already, in which nobody can tell what was signed, and \
+                 `repositories.signed_by` wants all of it signed; clone to a directory of the run's own",
+                self.into
+            );
+            (required.only_reports, signature::objection(required, why))
+        };
+        permitted(self.git.options.signatures.iter().map(objection).collect())
     }
 
     /// A disk that the cache has filled is freed of what nobody uses; if that is not enough, the run's own clone takes less than
@@ -274,6 +303,14 @@ impl Fetch<'_> {
     async fn clone_uncached(&self, directory: &Utf8Path) -> Result<Got, CodeError> {
         worktree::clone(&self.git, self.wanted, directory).await.map_err(|error| self.explain.step(error))
     }
+}
+
+/// What rules report, unless one refuses.
+fn permitted(objections: Vec<(bool, Objection)>) -> Result<Vec<Objection>, CodeError> {
+    let allow = |(only_reports, objection): (bool, Objection)| {
+        if only_reports { Ok(objection) } else { Err(CodeError::Unsigned(Box::new(objection))) }
+    };
+    objections.into_iter().map(allow).collect()
 }
 
 /// Whether a clone's origin is the repository, setting aside a login that the SDK has put into the origin's URL. For a

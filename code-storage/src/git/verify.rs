@@ -104,6 +104,7 @@ impl<'a> Git<'a> {
             skip_lfs: false,
             holding: None,
             index: None,
+            keys: None,
         }
     }
 }

@@ -109,7 +109,7 @@ async fn complete(
     }
     lfs::complete(git, wanted, directory).await?;
     let commit = git.run(directory, &["rev-parse", "--verify", "HEAD"]).await?;
-    Ok(Got { commit, stale: false, without_network })
+    Ok(Got { commit, stale: false, without_network, reported: Vec::new() })
 }
 
 /// Brings the submodules to where the commit has them, and those that are not there.

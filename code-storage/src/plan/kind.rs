@@ -197,7 +197,7 @@ impl StepKind {
     pub(super) fn check_site(self, site: &RunSite) -> Result<(), EngineReason> {
         let step = || self.name().to_owned();
         match self {
-            Self::RunShellScript | Self::PipInstallRequirements if !site.is_here => {
+            Self::RunShellScript | Self::PipInstallRequirements if !site.has_our_rights() => {
                 Err(EngineReason::Elsewhere { step: step() })
             }
             Self::PipInstallRequirements if site.python.is_none() => Err(EngineReason::NoPython { step: step() }),

@@ -81,13 +81,21 @@ impl From<Value> for Found {
 pub struct RunSite {
     /// Whether the flow's process will see the code that lies on this machine.
     pub shares_file_system: bool,
-    /// Whether it is a process of this machine and of the worker's user, so that a program which a step starts finds
-    /// here what it would find there.
+    /// Whether it is a process of this machine, so that a program which a step starts finds here what it would find there.
     pub is_here: bool,
+    /// Whether it is another user's, as whom no step can be run here.
+    pub is_of_another_user: bool,
     /// The Python that will run the flow, if that is known and is on this machine: `pip` installs for it.
     pub python: Option<Utf8PathBuf>,
     /// The whole environment of the flow's process: placeholders are filled from it, and programs run in it.
     pub environment: BTreeMap<String, String>,
+}
+
+impl RunSite {
+    /// Whether whatever the worker reaches on this machine the flow's process reaches as well, with the rights that it has.
+    pub(crate) const fn has_our_rights(&self) -> bool {
+        self.is_here && !self.is_of_another_user
+    }
 }
 
 impl fmt::Debug for RunSite {

@@ -114,7 +114,7 @@ pub struct NativeStep {
 
 impl NativeStep {
     /// Whether what the step does is known only when the earlier ones have run.
-    pub(crate) fn waits(&self) -> bool {
+    pub fn waits(&self) -> bool {
         self.waits
     }
 
@@ -159,15 +159,17 @@ pub enum StepAction {
 
 impl StepAction {
     /// Whether the step is about a place that only the flow's process sees as its author means it: of another machine or
-    /// container, which has the code, the rest is not known here.
+    /// container, which has the code, the rest is not known here; and what another user may see and change here, the worker does
+    /// not know.
     pub(super) fn leaves_this_machine(&self, site: &RunSite) -> bool {
         match self {
             Self::SetWorkingDirectory(directory) => {
                 let leads_up = directory.components().any(|part| matches!(part, Utf8Component::ParentDir));
-                !site.is_here && (directory.is_absolute() || leads_up)
+                !site.has_our_rights() && (directory.is_absolute() || leads_up)
             }
-            Self::Fetch(fetch) => !site.is_here && fetch.is_of_the_machine(),
-            Self::GitClone(_) | Self::RunShellScript(_) | Self::PipInstall(_) => false,
+            Self::Fetch(fetch) => !site.has_our_rights() && fetch.is_of_the_machine(),
+            Self::GitClone(clone) => site.is_of_another_user && clone.repository.is_local(),
+            Self::RunShellScript(_) | Self::PipInstall(_) => false,
         }
     }
 }

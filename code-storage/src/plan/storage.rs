@@ -27,7 +27,7 @@ impl StorageDraft {
         if !code.entrypoint.is_some_and(|entrypoint| entrypoint.contains(':')) {
             return Err(EngineReason::LocalPath);
         }
-        let is_here = code.site.is_here;
+        let is_here = code.site.has_our_rights();
         let path = code.path.map(|path| match code.site.environment.get(VARIABLE) {
             Some(base) if !base.is_empty() => path.replace(PLACEHOLDER, base),
             Some(_) | None => path.to_owned(),

@@ -111,10 +111,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// The code of a container or pod does not lead out of the directory that it is given: a link in a repository would show
-    /// it files of this machine, or have files written there.
+    /// The code of a container or pod, or of another user, does not lead out of the directory that it is given: a link in a
+    /// repository would show it files of this machine, or have files written there.
     async fn stays_within(&self, directory: &Utf8Path) -> Result<(), CodeError> {
-        if self.plan.site().is_here {
+        if self.plan.site().has_our_rights() {
             return Ok(());
         }
         for part in directory.ancestors() {
@@ -160,6 +160,7 @@ impl<'a> Progress<'a> {
             source: tree.source,
             revision: tree.revision,
             stale: false,
+            reported: Vec::new(),
             without_network: matches!(wanted.pull.store, Store::Local(_)),
         });
         let directory = wanted.into.as_ref().unwrap_or(&self.working_directory);

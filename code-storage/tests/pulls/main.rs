@@ -13,4 +13,5 @@ mod logins;
 mod new_clone;
 mod origin;
 mod server;
+mod signed;
 mod ssh;

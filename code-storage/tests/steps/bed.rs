@@ -46,7 +46,7 @@ impl Bed {
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let options = PullOptions { env: environment.clone(), ..PullOptions::default() };
-        let site = RunSite { shares_file_system: true, is_here: true, python: None, environment };
+        let site = RunSite { shares_file_system: true, is_here: true, environment, ..RunSite::default() };
         let bed = Self {
             _directory: directory,
             root,

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod read;
+mod signers;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -63,7 +64,9 @@ impl PolicyFile<'_> {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|source| unreadable(self.named(&source)))?;
-        self.parse(&text)
+        let policy = self.parse(&text)?;
+        let problems = if has_to_be_trusted { signers::problems(&policy, self.user) } else { Vec::new() };
+        if problems.is_empty() { Ok(policy) } else { Err(ConfigErrors::new(problems)) }
     }
 
     fn named(&self, source: &io::Error) -> io::Error {

@@ -20,6 +20,7 @@ const BOUNDS: [&str; 3] = ["max_cpu", "max_memory", "max_run_time_seconds"];
 const ALLOW: &str = "allow";
 const DENY: &str = "deny";
 const BY_DIGEST: &str = "by_digest";
+const SIGNED_BY: &str = "signed_by";
 
 /// Reads one file.
 pub(super) struct PolicyReading<'d> {
@@ -123,14 +124,22 @@ impl PolicyReading<'_> {
                     rule.images_by_digest = *by_digest;
                 }
                 (BY_DIGEST, _) if topic == Topic::Images => self.refuse(&dotted, line, "must be true or false"),
+                (SIGNED_BY, value) if topic == Topic::Repositories => {
+                    rule.signed_by = Some(self.signers(&dotted, value, line));
+                }
                 (other, _) => {
-                    let of_images: &[&str] = if topic == Topic::Images { &[BY_DIGEST] } else { &[] };
-                    let known: Vec<&str> = [ALLOW, DENY].iter().chain(of_images).copied().collect();
+                    let more = match topic {
+                        Topic::Images => Some(BY_DIGEST),
+                        Topic::Repositories => Some(SIGNED_BY),
+                        _ => None,
+                    };
+                    let known: Vec<&str> = [ALLOW, DENY].into_iter().chain(more).collect();
                     self.unknown_in(&path, other, line, &known);
                 }
             }
         }
-        let restricts = list != List::default() || rule.images_by_digest;
+        let is_signed = topic == Topic::Repositories && rule.signed_by.is_some();
+        let restricts = list != List::default() || rule.images_by_digest || is_signed;
         if list != List::default() {
             rule.lists.insert(topic, list);
         }
@@ -209,7 +218,7 @@ impl PolicyReading<'_> {
         patterns
     }
 
-    fn text(&mut self, dotted: &str, value: &DeValue<'_>, line: usize) -> String {
+    pub(super) fn text(&mut self, dotted: &str, value: &DeValue<'_>, line: usize) -> String {
         let text = if let DeValue::String(text) = value { text.trim() } else { "" };
         if text.is_empty() {
             self.refuse(dotted, line, "must be a string that is not empty");
@@ -217,7 +226,7 @@ impl PolicyReading<'_> {
         text.to_owned()
     }
 
-    fn unknown_in(&mut self, section: &str, key: &str, line: usize, known: &[&str]) {
+    pub(super) fn unknown_in(&mut self, section: &str, key: &str, line: usize, known: &[&str]) {
         let dotted = format!("{section}.{key}");
         let known: Vec<String> = known.iter().map(|known| format!("{section}.{known}")).collect();
         self.unknown(&dotted, line, &known.iter().map(String::as_str).collect::<Vec<_>>());
@@ -233,7 +242,7 @@ impl PolicyReading<'_> {
         });
     }
 
-    fn refuse(&mut self, key: &str, line: usize, reason: &str) {
+    pub(super) fn refuse(&mut self, key: &str, line: usize, reason: &str) {
         let origin = Origin::File { path: self.document.path(), line };
         self.problems.push(ConfigError::Invalid { key: key.to_owned(), origin, reason: reason.to_owned() });
     }

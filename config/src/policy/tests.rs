@@ -129,3 +129,44 @@ fn a_file_of_a_stranger_is_no_policy() {
     let checked = trust::check(&path, &File::open(&path).unwrap(), 1).unwrap().unwrap_err();
     assert!(checked.contains("belongs to the user") || own == 0, "{checked}");
 }
+
+#[test]
+fn signers_are_files_by_their_absolute_paths() {
+    let rule = |signed_by: &str| format!("[[rule]]\nname = \"a\"\nrepositories.signed_by{signed_by}");
+    let policy = parse(&rule(" = { ssh_allowed_signers = \"/k/ssh\", gpg_keyring = \"/k/gpg\" }")).unwrap();
+    let signers = policy.rules[0].signed_by.as_ref().unwrap();
+    assert_eq!(signers.ssh_allowed_signers.as_deref(), Some(Utf8Path::new("/k/ssh")));
+    assert_eq!(signers.gpg_keyring.as_deref(), Some(Utf8Path::new("/k/gpg")));
+    assert!(policy.rules[0].lists.is_empty());
+    for (text, expected) in [
+        (" = {}", "`rule.repositories.signed_by` must have ssh_allowed_signers, gpg_keyring, or both"),
+        (" = true", "`rule.repositories.signed_by` must be a table with"),
+        (".gpg_keyring = \"keys\"", "`rule.repositories.signed_by.gpg_keyring` must be an absolute path"),
+        (".gpg_keys = \"/k\"", "unknown key `rule.repositories.signed_by.gpg_keys`, did you mean"),
+    ] {
+        let problems = parse(&rule(text)).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{text}: {problems:?}");
+    }
+    let elsewhere = parse("[[rule]]\nname = \"a\"\nimages.signed_by = {}").unwrap_err();
+    assert!(elsewhere[0].contains("unknown key `rule.images.signed_by`"), "{elsewhere:?}");
+}
+
+#[test]
+fn keys_that_others_can_change_verify_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Utf8Path::from_path(directory.path()).unwrap();
+    let own = std::os::unix::fs::MetadataExt::uid(&directory.path().metadata().unwrap());
+    let (path, keys) = (root.join("p.toml"), root.join("signers"));
+    let rule = format!("[[rule]]\nname = \"a\"\nrepositories.signed_by.ssh_allowed_signers = \"{keys}\"");
+    fs_err::write(&path, rule).unwrap();
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let file = PolicyFile { path: &path, user: own, kinds: &KINDS };
+    let read = || file.read().map(drop).map_err(|error| error.to_string());
+    assert!(read().unwrap_err().contains("by which the policy verifies signatures"));
+    assert!(file.check().is_ok(), "a draft may be read where the keys are not");
+    fs_err::write(&keys, "").unwrap();
+    for (mode, expected) in [(0o644, true), (0o666, false)] {
+        fs_err::set_permissions(&keys, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(read().is_ok(), expected, "{mode:o}");
+    }
+}

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     keys::{KEYS, Key, KeyKind},
     pool_keys::{POOL_KEYS, POOL_NAME},
+    sandbox::{PROFILE_NAME, SANDBOX_PROFILE_KEYS},
     workspace::{WORKSPACE_KEYS, WORKSPACE_NAME},
 };
 use crate::{
@@ -44,9 +45,11 @@ pub(crate) struct WorkerFile {
     pub(crate) pools: Option<Vec<NamedTable>>,
     /// Its `[[workspace]]` tables; `None` when it has none.
     pub(crate) workspaces: Option<Vec<NamedTable>>,
+    /// Its `[[sandbox_profile]]` tables; `None` when it has none.
+    pub(crate) sandboxes: Option<Vec<NamedTable>>,
 }
 
-/// A `[[pool]]` or `[[workspace]]` table as found; its values are of the right TOML type. Holds secrets, hence no `Debug`.
+/// A `[[pool]]`, `[[workspace]]` or `[[sandbox_profile]]` table as found; its values are of the right TOML type. Holds secrets, hence no `Debug`.
 pub(crate) struct NamedTable {
     pub(super) origin: Origin,
     pub(super) values: Vec<(&'static str, Raw, Origin)>,
@@ -66,7 +69,8 @@ impl NamedTable {
 }
 
 /// The tables that come in numbers, by the key that names each.
-const NAMED: [(&Key, &[Key]); 2] = [(&POOL_NAME, POOL_KEYS), (&WORKSPACE_NAME, WORKSPACE_KEYS)];
+const NAMED: [(&Key, &[Key]); 3] =
+    [(&POOL_NAME, POOL_KEYS), (&WORKSPACE_NAME, WORKSPACE_KEYS), (&PROFILE_NAME, SANDBOX_PROFILE_KEYS)];
 
 /// Gathers the settings of one file.
 pub(crate) struct WorkerFileReading<'a> {
@@ -77,7 +81,7 @@ pub(crate) struct WorkerFileReading<'a> {
 
 impl WorkerFileReading<'_> {
     pub(crate) fn read(&mut self, root: &DeTable<'_>) -> WorkerFile {
-        let mut file = WorkerFile { layer: Layer::default(), pools: None, workspaces: None };
+        let mut file = WorkerFile { layer: Layer::default(), pools: None, workspaces: None, sandboxes: None };
         for (name, value) in root {
             let section = name.get_ref().as_ref();
             let line = self.document.line(name.span().start);
@@ -90,6 +94,11 @@ impl WorkerFileReading<'_> {
                     let tables = tables.iter();
                     let workspaces = tables.filter_map(|it| self.named(&WORKSPACE_NAME, WORKSPACE_KEYS, it, line));
                     file.workspaces = Some(workspaces.collect());
+                }
+                DeValue::Array(tables) if section == PROFILE_NAME.section() => {
+                    let tables = tables.iter();
+                    let sandboxes = tables.filter_map(|it| self.named(&PROFILE_NAME, SANDBOX_PROFILE_KEYS, it, line));
+                    file.sandboxes = Some(sandboxes.collect());
                 }
                 DeValue::Table(table) if KEYS.iter().any(|key| key.section() == section) => {
                     self.section(section, table, &mut file.layer);

@@ -7,9 +7,10 @@ use super::{
         CLEANUP, ENVIRONMENTS, HOLD_SLOTS, INSTALL_POLICIES, KUBERNETES_SECRETS, LATE_POLICIES, LOG_FORMATS,
         RERUN_CAUSES, RUNS_AT_STOP, SECRETS,
     },
+    sandbox::is_known,
     types::{
         DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LatePolicy, LogFormat,
-        ProcessEnvironmentMode, RunsAtStop, WarmStarts,
+        ProcessEnvironmentMode, RunsAtStop, SandboxProfile, WarmStarts,
     },
 };
 use crate::{
@@ -28,6 +29,18 @@ pub(super) fn names(raw: &Raw) -> Result<Vec<String>, Refusal> {
     let valid =
         |name| valid_name(name).map_err(|name| refusal("must hold names without `/` and `%`", &Raw::Text(name)));
     distinct(value::texts(raw)?.into_iter().map(valid))
+}
+
+/// The name of a profile.
+pub(super) fn sandbox(raw: &Raw, profiles: &[SandboxProfile]) -> Result<String, Refusal> {
+    let name = name(raw)?;
+    is_known(&name, profiles).map(|()| name)
+}
+
+/// Names of profiles.
+pub(super) fn sandboxes(raw: &Raw, profiles: &[SandboxProfile]) -> Result<Vec<String>, Refusal> {
+    let names = names(raw)?;
+    names.iter().try_for_each(|name| is_known(name, profiles)).map(|()| names)
 }
 
 /// Names of pools, each with that of its workspace before it if it is in one: `gpu`, `acme/gpu`.

@@ -328,6 +328,18 @@ pub(crate) const LATE_SECONDS: Key = Key {
     doc: "The bound of `skip_older_than`, which needs it.",
     ..key("start.late_seconds", "WORKER_START_LATE_SECONDS", KeyKind::WholeSeconds)
 };
+pub(crate) const POOL_SANDBOX: Key = Key {
+    example: "\"small\"",
+    doc: "Profile (`[[sandbox_profile]]`) by which local processes are kept apart that do not name another by the job variable \
+          `sandbox`. Unset: `default`, which is the section `[sandbox]`.",
+    ..key("start.sandbox", "WORKER_START_SANDBOX", KeyKind::Name)
+};
+pub(crate) const POOL_SANDBOX_ALLOW: Key = Key {
+    example: "[\"small\", \"default\"]",
+    doc: "Profiles that runs may name by the job variable `sandbox`, besides that of `sandbox`. A run that names another is \
+          Crashed.",
+    ..key("start.sandbox_allow", "WORKER_START_SANDBOX_ALLOW", KeyKind::Names)
+};
 pub(crate) const CREATE_POOL: Key = Key {
     default: Some("true"),
     flag: Some("--create-pool-if-not-found"),
@@ -415,6 +427,8 @@ pub const KEYS: &[Key] = &[
     RERUN_MAX,
     LATE_POLICY,
     LATE_SECONDS,
+    POOL_SANDBOX,
+    POOL_SANDBOX_ALLOW,
 ];
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     file::NamedTable,
     forms, keys,
     pool_keys::{POOL_NAME, POOL_WORKSPACE, PRIORITY},
-    types::{LatePolicy, PoolSettings},
+    types::{LatePolicy, PoolSettings, SandboxChoice, SandboxProfile},
     workspace::WorkspaceSettings,
 };
 use crate::{
@@ -24,7 +24,10 @@ use crate::{
 const DEFAULT_PRIORITY: NonZeroUsize = const { NonZeroUsize::new(100).unwrap() };
 
 /// What `[start]`, or the flag or variable in its place, says for every pool.
-pub(super) struct ForEveryPool {
+pub(super) struct ForEveryPool<'p> {
+    pub(super) profiles: &'p [SandboxProfile],
+    pub(super) sandbox: Given<Option<String>>,
+    pub(super) sandbox_allow: Given<Vec<String>>,
     pub(super) worker_type: Given<Option<String>>,
     pub(super) limit: Given<Option<NonZeroUsize>>,
     pub(super) work_queues: Given<Vec<String>>,
@@ -54,7 +57,7 @@ impl<T: Clone> Given<T> {
 pub(super) fn pools(
     named: &[String],
     tables: &[NamedTable],
-    all: &ForEveryPool,
+    all: &ForEveryPool<'_>,
     workspaces: &[WorkspaceSettings],
     reading: &mut Reading<'_>,
 ) -> Vec<PoolSettings> {
@@ -88,7 +91,7 @@ pub(super) fn pools(
 fn of_name(
     name: &str,
     known: &[PoolSettings],
-    all: &ForEveryPool,
+    all: &ForEveryPool<'_>,
     workspaces: &[WorkspaceSettings],
 ) -> Result<PoolSettings, Refusal> {
     let whole = name;
@@ -126,6 +129,7 @@ fn of_name(
         rerun_on: all.rerun_on.value.clone(),
         rerun_max: all.rerun_max.value,
         late: forms::late(&all.late_policy.value, all.late_seconds.value)?,
+        sandbox: SandboxChoice { default: all.sandbox.value.clone(), allow: all.sandbox_allow.value.clone() },
     })
 }
 
@@ -144,7 +148,7 @@ struct PoolReading<'r, 't, 'a> {
 }
 
 impl PoolReading<'_, '_, '_> {
-    fn read(&mut self, all: &ForEveryPool, workspaces: &[WorkspaceSettings]) -> Option<PoolSettings> {
+    fn read(&mut self, all: &ForEveryPool<'_>, workspaces: &[WorkspaceSettings]) -> Option<PoolSettings> {
         let Some((raw, origin)) = self.table.found(&POOL_NAME) else {
             let reason = "must be given in every `[[pool]]` table".to_owned();
             self.reading.refuse("pool.name", self.table.origin.clone(), reason);
@@ -178,9 +182,12 @@ impl PoolReading<'_, '_, '_> {
             self.reading.refuse(&format!("pool.{pool}.late_policy"), self.table.origin.clone(), reason);
             LatePolicy::All
         });
+        let one = self.value(pool, &keys::POOL_SANDBOX, |raw| forms::sandbox(raw, all.profiles)).map(Some);
+        let allow = self.value(pool, &keys::POOL_SANDBOX_ALLOW, |raw| forms::sandboxes(raw, all.profiles));
         let template = self.value(pool, &keys::BASE_JOB_TEMPLATE, value::not_empty);
         Some(PoolSettings {
             late,
+            sandbox: SandboxChoice { default: all.sandbox.unless(one), allow: all.sandbox_allow.unless(allow) },
             priority: self.value(pool, &PRIORITY, forms::count).unwrap_or(DEFAULT_PRIORITY),
             worker_type: all.worker_type.unless(self.value(pool, &keys::TYPE, value::not_empty).map(Some)),
             limit: all.limit.unless(self.value(pool, &keys::LIMIT, forms::count).map(Some)),

@@ -1,8 +1,8 @@
 //! The keys of a `[[pool]]` table.
 
 use super::keys::{
-    BASE_JOB_TEMPLATE, CREATE_POOL, Key, KeyKind, LATE_POLICY, LATE_SECONDS, LIMIT, PICK_UP_EVENTS, PREFETCH,
-    RERUN_MAX, RERUN_ON, TYPE, WORK_QUEUE, key,
+    BASE_JOB_TEMPLATE, CREATE_POOL, Key, KeyKind, LATE_POLICY, LATE_SECONDS, LIMIT, PICK_UP_EVENTS, POOL_SANDBOX,
+    POOL_SANDBOX_ALLOW, PREFETCH, RERUN_MAX, RERUN_ON, TYPE, WORK_QUEUE, key,
 };
 
 /// The name of a `[[pool]]` table. No variable sets it.
@@ -35,4 +35,6 @@ pub const POOL_KEYS: &[Key] = &[
     RERUN_MAX,
     LATE_POLICY,
     LATE_SECONDS,
+    POOL_SANDBOX,
+    POOL_SANDBOX_ALLOW,
 ];

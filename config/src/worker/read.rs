@@ -10,12 +10,12 @@ use super::{
     keys::{self, Key},
     otlp,
     pool::{self, ForEveryPool, Given},
-    run_api_key,
+    run_api_key, sandbox,
     types::{
         AdmissionSettings, AuditSettings, ClientCertificate, CodeSettings, DockerCleanup, DockerSecrets,
         DockerSettings, HoldSlots, KubernetesCleanup, KubernetesSecrets, KubernetesSettings, LogFormat, LogSettings,
-        PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxSettings, ShutdownSettings,
-        StartSettings, WarmStarts, WorkerSettings,
+        PoolSettings, ProcessEnvironmentMode, ProcessSettings, RunsAtStop, SandboxChoice, SandboxProfile,
+        SandboxSettings, ShutdownSettings, StartSettings, WarmStarts, WorkerSettings,
     },
     workspace::WorkspaceSettings,
 };
@@ -58,10 +58,17 @@ pub(crate) struct WorkerReading<'r, 'a> {
 }
 
 impl WorkerReading<'_, '_> {
-    pub(crate) fn read(&mut self, tables: &[NamedTable]) -> (WorkerSettings, Vec<PoolSettings>) {
+    pub(crate) fn read(
+        &mut self,
+        tables: &[NamedTable],
+        sandboxes: &[NamedTable],
+    ) -> (WorkerSettings, Vec<PoolSettings>) {
+        let sandbox = self.sandbox();
+        let sandbox_profiles = sandbox::profiles(sandboxes, &sandbox, self.reading);
         let mut settings = WorkerSettings {
             process: self.process(),
-            sandbox: self.sandbox(),
+            sandbox,
+            sandbox_profiles,
             docker: self.docker(),
             kubernetes: self.kubernetes(),
             code: self.code(),
@@ -90,9 +97,14 @@ impl WorkerReading<'_, '_> {
             },
             monitoring: self.monitoring(),
             otlp: otlp::read(self.reading),
-            start: StartSettings { name: None, run_once: false, with_healthcheck: false },
+            start: StartSettings {
+                name: None,
+                run_once: false,
+                with_healthcheck: false,
+                sandbox: SandboxChoice::default(),
+            },
         };
-        let pools = self.start(&mut settings.start, tables);
+        let pools = self.start(&mut settings.start, &settings.sandbox_profiles, tables);
         (settings, pools)
     }
 
@@ -232,7 +244,12 @@ impl WorkerReading<'_, '_> {
         self.or(key, forms::count, default, NonZeroUsize::to_string)
     }
 
-    fn start(&mut self, start: &mut StartSettings, tables: &[NamedTable]) -> Vec<PoolSettings> {
+    fn start(
+        &mut self,
+        start: &mut StartSettings,
+        profiles: &[SandboxProfile],
+        tables: &[NamedTable],
+    ) -> Vec<PoolSettings> {
         let named = self.optional_list(&keys::POOL, forms::places);
         start.name = self.optional(&keys::NAME, forms::name);
         let work_queues = self.names(&keys::WORK_QUEUE);
@@ -249,7 +266,13 @@ impl WorkerReading<'_, '_> {
         let rerun_max = self.count(&keys::RERUN_MAX, NonZeroUsize::MIN);
         let late_policy = self.or(&keys::LATE_POLICY, forms::late_policy, "all".to_owned(), String::clone);
         let late_seconds = self.whole_seconds(&keys::LATE_SECONDS);
+        let one = |raw: &Raw| forms::sandbox(raw, profiles);
+        start.sandbox.default = self.optional(&keys::POOL_SANDBOX, one);
+        start.sandbox.allow = self.optional_list(&keys::POOL_SANDBOX_ALLOW, |raw| forms::sandboxes(raw, profiles));
         let all = ForEveryPool {
+            profiles,
+            sandbox: self.given(&keys::POOL_SANDBOX, start.sandbox.default.clone()),
+            sandbox_allow: self.given(&keys::POOL_SANDBOX_ALLOW, start.sandbox.allow.clone()),
             late_policy: self.given(&keys::LATE_POLICY, late_policy),
             late_seconds: self.given(&keys::LATE_SECONDS, late_seconds),
             worker_type: self.given(&keys::TYPE, worker_type),

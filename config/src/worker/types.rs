@@ -13,6 +13,8 @@ pub struct WorkerSettings {
     pub process: ProcessSettings,
     /// How they are kept apart.
     pub sandbox: SandboxSettings,
+    /// The same by names, for those that are to be kept apart in another way.
+    pub sandbox_profiles: Vec<SandboxProfile>,
     /// Flows run as containers.
     pub docker: DockerSettings,
     /// Flows run as Kubernetes Jobs.
@@ -101,6 +103,24 @@ pub struct SandboxSettings {
     pub private_tmp: bool,
     /// No program gives more rights.
     pub no_new_privileges: bool,
+}
+
+/// A `[[sandbox_profile]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxProfile {
+    /// Its name.
+    pub name: String,
+    /// What it says, over `[sandbox]`.
+    pub sandbox: SandboxSettings,
+}
+
+/// Which profiles the runs of a pool may have. [`DEFAULT_SANDBOX`](crate::DEFAULT_SANDBOX) is `[sandbox]` itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SandboxChoice {
+    /// That of runs that do not say; `None` is `[sandbox]`.
+    pub default: Option<String>,
+    /// Those that a run may name besides.
+    pub allow: Vec<String>,
 }
 
 /// `[audit]`
@@ -295,6 +315,8 @@ pub struct StartSettings {
     pub run_once: bool,
     /// Serve health checks.
     pub with_healthcheck: bool,
+    /// Which profiles runs may have, of pools that do not say otherwise.
+    pub sandbox: SandboxChoice,
 }
 
 /// One work pool this daemon serves, with what is in force for it.
@@ -326,6 +348,8 @@ pub struct PoolSettings {
     pub rerun_max: NonZeroUsize,
     /// What becomes of scheduled runs that are late.
     pub late: LatePolicy,
+    /// Which profiles its runs may have.
+    pub sandbox: SandboxChoice,
 }
 
 /// What becomes of scheduled runs that are late.

@@ -13,6 +13,7 @@ use super::{
     file::NamedTable,
     forms,
     keys::{Key, KeyKind, key},
+    run_api_key::RunApiKey,
     types::ClientCertificate,
 };
 use crate::{
@@ -64,6 +65,17 @@ const CUSTOM_HEADERS: Key = Key {
     doc: "Headers sent with every request to this API.",
     ..key("workspace.custom_headers", "", KeyKind::Headers)
 };
+const RUN_API_KEY: Key = Key {
+    example: "\"pnu_…\"",
+    doc: "Key that runs of the workspace get as PREFECT_API_KEY in the place of the worker's own; they get no \
+          PREFECT_API_AUTH_STRING then. Better in a file of its own. Unset: runs get what the worker has for this API.",
+    ..key("workspace.run_api_key", "", KeyKind::Text)
+};
+const RUN_API_KEY_FILE: Key = Key {
+    example: "\"/etc/worker/acme-runs.key\"",
+    doc: "File that holds the key of runs, read at the start.",
+    ..key("workspace.run_api_key_file", "", KeyKind::Path)
+};
 const SSL_CERT_FILE: Key = Key {
     example: "\"ca.pem\"",
     doc: "Certificates of authorities to trust.",
@@ -90,6 +102,8 @@ pub const WORKSPACE_KEYS: &[Key] = &[
     API_KEY_FILE,
     AUTH_STRING,
     AUTH_STRING_FILE,
+    RUN_API_KEY,
+    RUN_API_KEY_FILE,
     CUSTOM_HEADERS,
     SSL_CERT_FILE,
     SKIP_VERIFY,
@@ -123,6 +137,8 @@ pub struct WorkspaceSettings {
     pub prefect: PrefectSettings,
     /// What is shown to the API, for mutual TLS.
     pub client_certificate: Option<ClientCertificate>,
+    /// The API key of its runs, if they have one of their own.
+    pub run_api_key: Option<RunApiKey>,
     pub(crate) base_environment: BTreeMap<String, SecretString>,
     pub(crate) origin: Origin,
 }
@@ -157,6 +173,7 @@ pub(crate) struct Workspace {
     /// Above every other layer.
     pub(crate) layer: Layer,
     pub(crate) client_certificate: Option<ClientCertificate>,
+    pub(crate) run_api_key: Option<RunApiKey>,
 }
 
 /// What reading a table depends on.
@@ -203,6 +220,15 @@ impl WorkspaceReading<'_> {
             let (raw, _) = table.found(key)?;
             Some(table.path(&raw.clone().into_text(), self.working_directory, self.home_directory))
         };
+        let given = table.found(&RUN_API_KEY).map(|(raw, _)| raw.clone().into_text());
+        let run_api_key = match (given, path(&RUN_API_KEY_FILE)) {
+            (Some(_), Some(_)) => {
+                let reason = format!("cannot be given together with `{}`", RUN_API_KEY.name());
+                return self.refuse(&RUN_API_KEY_FILE, &table.origin, reason);
+            }
+            (Some(key), None) => Some(RunApiKey::Given(SecretString::from(key))),
+            (None, file) => file.map(RunApiKey::File),
+        };
         let client_certificate = match (path(&CLIENT_CERT), path(&CLIENT_KEY)) {
             (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
             (None, None) => None,
@@ -219,7 +245,7 @@ impl WorkspaceReading<'_> {
                 layer.set(self.origins, secret, Raw::Text(NONE.to_owned()), table.origin.clone());
             }
         }
-        Some(Workspace { name, origin: table.origin.clone(), layer, client_certificate })
+        Some(Workspace { name, origin: table.origin.clone(), layer, client_certificate, run_api_key })
     }
 
     fn put_secret_of(&mut self, table: &NamedTable, file: &Key, key: &Key, variable: &str, layer: &mut Layer) {

@@ -40,13 +40,14 @@ fn the_commented_examples_are_good_values() {
     assert_eq!(loaded.settings.pools.len(), 1);
     assert!(loaded.settings.worker.client_certificate.is_some());
     assert!(loaded.settings.workspaces[0].client_certificate.is_some());
+    assert_eq!(loaded.settings.worker.sandbox_profiles.len(), 1);
 }
 
 /// Other ways to say the same, which cannot be given together or need files that are not there.
-const OTHER_WAYS: [&str; 3] = ["profile", "api_key_file", "api_auth_string_file"];
+const OTHER_WAYS: [&str; 4] = ["profile", "api_key_file", "api_auth_string_file", "run_api_key_file"];
 
 fn is_setting(text: &str) -> bool {
     let name = text.split_once(" = ").map(|(name, _)| name);
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !OTHER_WAYS.contains(&name);
-    ["[[pool]]", "[[workspace]]"].contains(&text) || name.is_some_and(is_name)
+    ["[[pool]]", "[[workspace]]", "[[sandbox_profile]]"].contains(&text) || name.is_some_and(is_name)
 }

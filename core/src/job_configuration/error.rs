@@ -50,6 +50,16 @@ pub enum JobConfigurationError {
         /// What it is.
         found: &'static str,
     },
+    /// A job variable names something that the worker's settings do not offer to runs of the pool.
+    #[error("job variable `{variable}` is `{value}`, and the worker offers runs of this pool {offered}")]
+    NotOffered {
+        /// The job variable.
+        variable: &'static str,
+        /// What it names.
+        value: String,
+        /// What it may name.
+        offered: String,
+    },
 }
 
 impl JobConfigurationError {
@@ -62,6 +72,9 @@ impl JobConfigurationError {
                 "give the job variable as one nested object instead of dotted keys"
             }
             Self::Template(error) => error.hint(),
+            Self::NotOffered { .. } => {
+                "leave the job variable out, name one of these, or ask the operator of the worker to allow it for the pool"
+            }
             Self::WrongType { .. } => {
                 "correct the job variable in the deployment or flow run, or its default in the work pool"
             }

@@ -11,6 +11,7 @@ mod image;
 mod pattern;
 mod requested;
 mod rule;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -18,6 +19,7 @@ mod topic;
 pub use pattern::{Pattern, is_of_form};
 pub use requested::{CodeSource, CodeStep, Requested};
 pub use rule::{Bounds, List, Rule, Scope};
+pub use signatures::{RequiredSignature, Signers};
 pub use topic::Topic;
 
 use serde::Serialize;
@@ -83,6 +85,12 @@ impl Policy {
             }
         }
         judgement
+    }
+
+    /// By whom the code of a run has to be signed. Whoever brings the code verifies it: no signature is known before.
+    pub fn signatures(&self, subject: &Subject) -> Vec<RequiredSignature> {
+        let covering = self.rules.iter().filter(|rule| rule.scope.covers(subject));
+        covering.filter_map(RequiredSignature::of).collect()
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Requested {
     pub namespaces: BTreeSet<String>,
     /// As whom in the cluster.
     pub service_accounts: BTreeSet<String>,
+    /// The profile that keeps a local process apart; `default` is the one without a name.
+    pub sandboxes: BTreeSet<String>,
     /// The most processors that it can use, in thousandths; absent if nothing limits it.
     pub cpu_millis: Option<u64>,
     /// The most memory that it can use, in bytes; absent if nothing limits it.
@@ -64,6 +66,9 @@ pub struct CodeStep {
     pub step: String,
     /// Where what it brings comes from.
     pub source: CodeSource,
+    /// Whether the worker brings it itself, from git, and so sees the signature of the commit before the run gets it.
+    #[serde(default)]
+    pub is_verifiable: bool,
 }
 
 /// Where the code of a pull step comes from.

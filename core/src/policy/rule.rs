@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::pattern::Pattern;
 use super::requested::{CodeSource, CodeStep, Requested};
+use super::signatures::Signers;
 use super::topic::Topic;
 use super::{Request, Subject, image};
 
@@ -22,6 +23,8 @@ pub struct Rule {
     pub lists: BTreeMap<Topic, List>,
     /// Images have to be named by their digest.
     pub images_by_digest: bool,
+    /// Code has to be signed, by one of these.
+    pub signed_by: Option<Signers>,
     /// What runs may use at most.
     pub bounds: Bounds,
 }
@@ -115,6 +118,7 @@ impl Rule {
             (Topic::Privileges, &requested.privileges),
             (Topic::Namespaces, &requested.namespaces),
             (Topic::ServiceAccounts, &requested.service_accounts),
+            (Topic::Sandboxes, &requested.sandboxes),
         ];
         let rest = || rest.into_iter().find_map(|(topic, entries)| self.objects_to_one_of(topic, entries));
         images().or_else(unpinned).or_else(rest).or_else(|| self.bounds.object_to(requested))
@@ -135,29 +139,31 @@ impl Rule {
             let why = list.objects_to(Topic::PullSteps, &[step.step.as_str()], Pattern::matches)?;
             Some(format!("{} `{}` {why}", Topic::PullSteps.noun(), step.step))
         });
-        by_name.or_else(|| {
-            let list = self.lists.get(&Topic::Repositories)?;
-            match &step.source {
-                CodeSource::None => None,
-                CodeSource::Known(spellings) => {
-                    let texts = spellings.iter().map(String::as_str);
-                    let why = list.objects_to(Topic::Repositories, &texts, Pattern::matches)?;
-                    let shown = spellings.first().map(String::as_str).unwrap_or_default();
-                    Some(format!("{} `{shown}` {why}", Topic::Repositories.noun()))
-                }
-                CodeSource::Unknown => {
-                    // A rule that names the step itself means it.
-                    let is_named = steps.is_some_and(|list| list.allow.is_some());
-                    (list.allow.is_some() && !is_named).then(|| {
+        by_name.or_else(|| self.objects_to_source(step, steps)).or_else(|| self.objects_to_unverifiable(step))
+    }
+
+    fn objects_to_source(&self, step: &CodeStep, steps: Option<&List>) -> Option<String> {
+        let list = self.lists.get(&Topic::Repositories)?;
+        match &step.source {
+            CodeSource::None => None,
+            CodeSource::Known(spellings) => {
+                let texts = spellings.iter().map(String::as_str);
+                let why = list.objects_to(Topic::Repositories, &texts, Pattern::matches)?;
+                let shown = spellings.first().map(String::as_str).unwrap_or_default();
+                Some(format!("{} `{shown}` {why}", Topic::Repositories.noun()))
+            }
+            CodeSource::Unknown => {
+                // A rule that names the step itself means it.
+                let is_named = steps.is_some_and(|list| list.allow.is_some());
+                (list.allow.is_some() && !is_named).then(|| {
                         format!(
                             "the pull step `{}` may bring code from anywhere, and `repositories.allow` says from where it may \
                              come; a rule that means the step names it in `pull_steps.allow`",
                             step.step
                         )
                     })
-                }
             }
-        })
+        }
     }
 }
 

@@ -24,7 +24,7 @@ fn judge(rule: Rule, requested: &Requested) -> Option<String> {
 }
 
 fn judge_step(rule: Rule, step: &str, source: CodeSource) -> Option<String> {
-    let steps = [CodeStep { step: step.to_owned(), source }];
+    let steps = [CodeStep { step: step.to_owned(), source, is_verifiable: false }];
     let policy = Policy { rules: vec![rule] };
     policy.judge(&subject(), Request::Code(&steps)).refused.map(|objection| objection.why)
 }
@@ -152,4 +152,34 @@ fn the_first_rule_of_the_file_is_named_and_one_that_only_reports_refuses_nothing
         "the worker's policy refuses it by the rule `b`: the privilege `host_pid` is not allowed, because \
          `privileges.allow` is empty. Ask them."
     );
+}
+
+#[test]
+fn code_that_has_to_be_signed_is_code_whose_signature_the_worker_sees() {
+    let by = Signers { ssh_allowed_signers: Some("/etc/worker/signers".into()), gpg_keyring: None };
+    let rule = Rule { name: "reviewed".to_owned(), signed_by: Some(by.clone()), ..Rule::default() };
+    let policy = |rule: &Rule| Policy { rules: vec![rule.clone()] };
+    let judge = |rule: &Rule, step: &str, source: CodeSource, is_verifiable: bool| {
+        let steps = [CodeStep { step: step.to_owned(), source, is_verifiable }];
+        policy(rule).judge(&subject(), Request::Code(&steps)).refused.map(|objection| objection.why)
+    };
+    let known = || CodeSource::Known(vec!["https://g.test/o/r".to_owned()]);
+    let clone = "prefect.deployments.steps.git_clone";
+    let script = "prefect.deployments.steps.run_shell_script";
+    assert_eq!(judge(&rule, clone, known(), true), None);
+    assert_eq!(judge(&rule, "prefect.deployments.steps.set_working_directory", CodeSource::None, false), None);
+    let why = judge(&rule, clone, known(), false).unwrap();
+    assert!(why.contains("cannot be verified") && why.contains(clone), "{why}");
+    assert!(judge(&rule, script, CodeSource::Unknown, false).is_some());
+
+    let list = List { allow: Some(patterns(&["*"])), deny: Vec::new() };
+    let naming = Rule { lists: [(Topic::PullSteps, list)].into(), ..rule.clone() };
+    assert_eq!(judge(&naming, script, CodeSource::Unknown, false), None, "the rule names the step");
+    assert!(judge(&naming, clone, CodeSource::Unknown, false).is_some(), "a clone from nobody knows where");
+    assert!(judge(&naming, "prefect_aws.deployments.steps.pull_from_s3", known(), false).is_some());
+
+    let [required] = policy(&rule).signatures(&subject()).try_into().unwrap();
+    assert_eq!((required.rule.as_str(), required.only_reports, required.by), ("reviewed", false, by));
+    let elsewhere = Rule { scope: Scope { pools: patterns(&["dev-*"]), ..Scope::default() }, ..rule };
+    assert!(policy(&elsewhere).signatures(&subject()).is_empty());
 }

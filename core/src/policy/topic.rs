@@ -21,11 +21,13 @@ pub enum Topic {
     Namespaces,
     /// Kubernetes service accounts.
     ServiceAccounts,
+    /// Profiles that keep local processes apart.
+    Sandboxes,
 }
 
 impl Topic {
     /// All of them, in the order in which they are explained.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Images,
         Self::Commands,
         Self::Repositories,
@@ -35,6 +37,7 @@ impl Topic {
         Self::Privileges,
         Self::Namespaces,
         Self::ServiceAccounts,
+        Self::Sandboxes,
     ];
 
     /// The key of the list in a policy file.
@@ -49,6 +52,7 @@ impl Topic {
             Self::Privileges => "privileges",
             Self::Namespaces => "namespaces",
             Self::ServiceAccounts => "service_accounts",
+            Self::Sandboxes => "sandboxes",
         }
     }
 
@@ -64,6 +68,7 @@ impl Topic {
             Self::Privileges => "the privilege",
             Self::Namespaces => "the namespace",
             Self::ServiceAccounts => "the service account",
+            Self::Sandboxes => "the sandbox",
         }
     }
 }

@@ -100,6 +100,8 @@ pub enum Severity {
 pub struct LocalProcess {
     /// All of its environment but what the launch itself adds.
     pub environment: BTreeMap<String, String>,
+    /// Whether it is executed as another user than the worker's: what the worker does for it, it does with its own rights.
+    pub is_of_another_user: bool,
     /// Its Python, if that is known before the code is in place.
     pub python: Option<String>,
 }

@@ -39,6 +39,7 @@ async fn measure(folder: &Utf8Path) -> Result<(), Box<dyn Error>> {
         inheritance: infra_process::Inheritance::Everything,
         warm: infra_process::Warm::Off,
         confinement: infra_process::Confinement::default(),
+        profiles: BTreeMap::new(),
         worker_environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         runs_directory: folder.join("runs"),
         owner: Owner::new("latency"),

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::cgroup;
-use crate::confinement::missing_controllers;
+use crate::confinement::{Confinement, missing_controllers};
 use crate::environment;
 use crate::error::INTERPRETER_HINT;
 use crate::interpreter;
@@ -38,10 +38,18 @@ for package in ('prefect', 'prefect-client'):
 /// The exit code of [`PROBE`] if there is no SDK: none that Python itself uses.
 const NO_SDK: i32 = 10;
 
-/// What is asked for to keep runs apart and this machine cannot give.
+/// What is asked for to keep runs apart and this machine cannot give, in `[sandbox]` and in the profiles.
 pub(crate) fn confinement(settings: &ProcessSettings) -> Vec<Finding> {
+    let of_profiles = settings.profiles.iter().flat_map(|(name, profile)| {
+        one(settings, profile)
+            .into_iter()
+            .map(move |finding| Finding { message: format!("sandbox `{name}`: {}", finding.message), ..finding })
+    });
+    one(settings, &settings.confinement).into_iter().chain(of_profiles).collect()
+}
+
+fn one(settings: &ProcessSettings, asked: &Confinement) -> Vec<Finding> {
     let error = |message: String, hint: String| Finding { severity: Severity::Error, message, hint: Some(hint) };
-    let asked = &settings.confinement;
     let mut findings = Vec::new();
     if asked.needs_root() && !geteuid().is_root() {
         findings.push(error(
@@ -56,13 +64,13 @@ pub(crate) fn confinement(settings: &ProcessSettings) -> Vec<Finding> {
                 .to_owned(),
         ));
     }
-    findings.extend(hidden_state(settings));
+    findings.extend(hidden_state(settings, asked));
     findings
 }
 
 /// The way to a run's folder has to be open to its user above the worker's state directory, which is replaced.
-fn hidden_state(settings: &ProcessSettings) -> Option<Finding> {
-    settings.confinement.run_as.as_ref()?;
+fn hidden_state(settings: &ProcessSettings, asked: &Confinement) -> Option<Finding> {
+    asked.run_as.as_ref()?;
     let state = settings.runs_directory.parent()?;
     let is_closed =
         |directory: &&Utf8Path| directory.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use worker_core::job_configuration::lenient;
 use worker_core::spec::{RunSpec, python_path};
 
+use crate::fields::SANDBOX;
 use crate::settings::ProcessSettings;
 
 /// The variable that marks every process of one execution; its value is the launch key. Inherited by whatever the run
@@ -27,7 +29,11 @@ const HOOKS_BY_THE_WORKER: &str = "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOK
 pub(crate) fn of_run(settings: &ProcessSettings, spec: &RunSpec) -> BTreeMap<String, String> {
     let mut environment = inherited(settings);
     environment.extend(on_top(&environment, spec));
-    settings.confinement.suit(&mut environment, &spec.configured_env);
+    // One that is not there is refused where the run is planned.
+    let sandbox = lenient::string(&spec.fields, SANDBOX).ok().flatten();
+    if let Ok(confinement) = settings.confinement_of(sandbox.as_deref()) {
+        confinement.suit(&mut environment, &spec.configured_env);
+    }
     environment.remove(HOOKS_BY_THE_WORKER);
     environment
 }

@@ -33,6 +33,8 @@ pub(crate) enum ProcessError {
     SilentSupervisor(#[source] io::Error),
     #[error("Flow run could not start: it cannot be kept apart as the worker's settings ask for: {reason}")]
     NotConfined { reason: String },
+    #[error("Flow run could not start: the worker has no sandbox `{name}`")]
+    UnknownSandbox { name: String },
     #[error("Flow run could not start: {reason}")]
     Refused { reason: String },
     #[error("Flow run could not start: the launch was given up")]
@@ -77,6 +79,7 @@ impl ProcessError {
             | Self::ProgramNotFound { .. }
             | Self::ProgramNotExecutable { .. }
             | Self::Spawn { .. }
+            | Self::UnknownSandbox { .. }
             | Self::HooksFailed { .. } => ErrorClass::BadSpec,
             Self::NoInterpreter
             | Self::InterpreterNotFound(_)
@@ -125,6 +128,9 @@ impl ProcessError {
             Self::Signal { .. } => "does the run's command change its user (sudo, setuid)?",
             Self::NotConfined { .. } => {
                 "`worker doctor` says what the section [sandbox] asks for that this machine cannot give"
+            }
+            Self::UnknownSandbox { .. } => {
+                "correct the job variable `sandbox`, or give the worker's settings a `[[sandbox_profile]]` of that name"
             }
             Self::HooksFailed { .. } => "look for the failed hook in the run's log; it is not called again",
             Self::SilentSupervisor(_)
@@ -176,6 +182,7 @@ impl From<ProcessError> for InfraError {
             | ProcessError::ProgramNotExecutable { .. }
             | ProcessError::UnknownIdentity { .. }
             | ProcessError::NotConfined { .. }
+            | ProcessError::UnknownSandbox { .. }
             | ProcessError::Refused { .. }
             | ProcessError::GivenUp
             | ProcessError::NoEnvironmentForHooks

@@ -6,6 +6,9 @@ use worker_core::job_configuration::lenient;
 
 use crate::error::ProcessError;
 
+/// The job variable of ours that names a profile. What a run may name the worker decides.
+pub(crate) const SANDBOX: &str = "sandbox";
+
 /// The job variables that only this kind has.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fields {
@@ -13,6 +16,8 @@ pub(crate) struct Fields {
     pub(crate) stream_output: bool,
     /// Where the command runs; `None` is a temporary directory.
     pub(crate) working_dir: Option<Utf8PathBuf>,
+    /// The profile by which the run is kept apart.
+    pub(crate) sandbox: Option<String>,
 }
 
 impl Fields {
@@ -20,6 +25,7 @@ impl Fields {
         Ok(Self {
             stream_output: lenient::bool(fields, "stream_output").map_err(ProcessError::Field)?.unwrap_or(true),
             working_dir: lenient::path(fields, "working_dir").map_err(ProcessError::Field)?,
+            sandbox: lenient::string(fields, SANDBOX).map_err(ProcessError::Field)?,
         })
     }
 }
@@ -36,7 +42,7 @@ mod tests {
 
     #[test]
     fn absent_and_null_variables_have_their_defaults() {
-        let defaults = Fields { stream_output: true, working_dir: None };
+        let defaults = Fields { stream_output: true, working_dir: None, sandbox: None };
         assert_eq!(read(&json!({})).unwrap(), defaults);
         assert_eq!(read(&json!({ "stream_output": null, "working_dir": null })).unwrap(), defaults);
     }

@@ -66,6 +66,7 @@ mod tests {
                 inheritance: Inheritance::Everything,
                 confinement: crate::confinement::Confinement::default(),
                 warm: crate::warm::Warm::Off,
+                profiles: BTreeMap::new(),
                 runs_directory: "/nonexistent".into(),
                 owner: infra_contract::Owner::new("tests"),
                 supervisor: SupervisorProgram::new("/nonexistent"),

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use worker_core::ids::LaunchKey;
 
+use crate::confinement::Confinement;
 use crate::confinement::room::Room;
 use crate::error::ProcessError;
 use crate::executable;
@@ -142,6 +143,7 @@ fn spec(
     working_dir: Utf8PathBuf,
     folder: &RunFolder,
 ) -> Result<LaunchSpec, ProcessError> {
+    let confinement = settings.confinement_of(plan.sandbox.as_deref())?;
     let [program, arguments @ ..] = plan.words.as_slice() else { return Err(ProcessError::EmptyCommand) };
     let path = plan.environment.get("PATH").map(String::as_str);
     Ok(LaunchSpec {
@@ -158,25 +160,20 @@ fn spec(
         report_state: plan.report_state,
         streams_output: plan.stream_output,
         python: plan.python,
-        room: settings.confinement.has_a_room().then(|| room(settings, key, folder)),
-        confinement: settings.confinement.clone(),
+        room: confinement.has_a_room().then(|| room(settings, confinement, key, folder)),
+        confinement: confinement.clone(),
         warm: None,
     })
 }
 
 /// What the run sees of the worker's state: its folders for temporary files and for its code.
-fn room(settings: &ProcessSettings, key: LaunchKey, folder: &RunFolder) -> Room {
+fn room(settings: &ProcessSettings, confinement: &Confinement, key: LaunchKey, folder: &RunFolder) -> Room {
     let code = settings.runs_directory.join(format!("{key}-code"));
     // The first is about to be made; the second is there if the worker has brought the code.
     let kept = [Some(folder.temporary_directory()), Some(code).filter(|code| code.exists())].into_iter().flatten();
     Room {
-        temporary: settings.confinement.private_tmp.then(|| folder.private_tmp()),
-        hidden: settings
-            .confinement
-            .run_as
-            .as_ref()
-            .and_then(|_| settings.runs_directory.parent())
-            .map(Utf8Path::to_owned),
+        temporary: confinement.private_tmp.then(|| folder.private_tmp()),
+        hidden: confinement.run_as.as_ref().and_then(|_| settings.runs_directory.parent()).map(Utf8Path::to_owned),
         kept: kept.collect(),
     }
 }

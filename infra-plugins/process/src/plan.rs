@@ -14,7 +14,7 @@ use crate::confinement::Confinement;
 use crate::environment;
 use crate::error::ProcessError;
 use crate::fields::Fields;
-use crate::settings::ProcessSettings;
+use crate::settings::{NO_PROFILE, ProcessSettings};
 
 /// Everything a launch needs: the detail of a [`Plan`]. Holds secrets.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub(crate) struct ProcessPlan {
     pub(crate) working_dir: Option<Utf8PathBuf>,
     pub(crate) stream_output: bool,
     pub(crate) report_state: ReportState,
+    /// The profile by which the run is kept apart.
+    #[serde(default)]
+    pub(crate) sandbox: Option<String>,
 }
 
 impl ProcessPlan {
@@ -50,24 +53,22 @@ pub(crate) fn make(settings: &ProcessSettings, spec: &RunSpec) -> Result<Plan, P
         working_dir,
         stream_output: fields.stream_output,
         report_state: spec.report_state,
+        sandbox: fields.sandbox,
     };
+    let confinement = settings.confinement_of(detail.sandbox.as_deref())?;
+    let requested = requested(confinement, detail.sandbox.as_deref(), spec);
     let shown = shown(settings, &detail, spec);
     let detail = serde_json::to_value(detail).map_err(ProcessError::UnreadablePlan)?;
-    Ok(Plan {
-        key: spec.key,
-        infra_name: spec.name.clone(),
-        shown,
-        requested: requested(&settings.confinement, spec),
-        detail,
-    })
+    Ok(Plan { key: spec.key, infra_name: spec.name.clone(), shown, requested, detail })
 }
 
 /// What of it a policy may restrict.
-fn requested(confinement: &Confinement, spec: &RunSpec) -> Requested {
+fn requested(confinement: &Confinement, sandbox: Option<&str>, spec: &RunSpec) -> Requested {
     let without_secrets = |command: &String| masking::without(command, spec.block_texts.iter().map(String::as_str));
     Requested {
         commands: spec.command.iter().map(without_secrets).collect(),
         environment: spec.configured_env.clone(),
+        sandboxes: [sandbox.unwrap_or(NO_PROFILE).to_owned()].into(),
         cpu_millis: confinement.max_cpu_percent.map(|percent| percent.saturating_mul(10)),
         memory_bytes: confinement.max_memory,
         run_time_seconds: confinement.time_limit,
@@ -88,6 +89,7 @@ fn shown(settings: &ProcessSettings, plan: &ProcessPlan, spec: &RunSpec) -> Valu
         "command": shell_words::join(&plan.words),
         "working_dir": plan.working_dir.as_deref().map_or("(a temporary directory)", Utf8Path::as_str),
         "stream_output": plan.stream_output,
+        "sandbox": plan.sandbox.as_deref().unwrap_or(NO_PROFILE),
         "env_on_top_of_the_workers": environment,
     })
 }

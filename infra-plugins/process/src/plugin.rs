@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::{Handle, PluginKind};
 use worker_core::ids::{LaunchKey, RunId};
-use worker_core::job_configuration::lenient::Fields;
+use worker_core::job_configuration::lenient::{self, Fields};
 use worker_core::machine::KillIntent;
 use worker_core::spec::{Plan, RunSpec};
 
@@ -32,6 +32,7 @@ use crate::claim::{Claim, Fence};
 use crate::environment;
 use crate::error::ProcessError;
 use crate::fences::{self, FENCE_TIME, LEFTOVER_AGE};
+use crate::fields::SANDBOX;
 use crate::folder::RunFolder;
 use crate::handle::{HandleDetail, KIND};
 use crate::interpreter;
@@ -219,6 +220,10 @@ impl InfraPlugin for ProcessPlugin {
         &self.template
     }
 
+    fn own_variables(&self) -> &'static [&'static str] {
+        &[SANDBOX]
+    }
+
     fn takes_code(&self, _fields: &Fields) -> bool {
         true
     }
@@ -228,7 +233,10 @@ impl InfraPlugin for ProcessPlugin {
         // A launcher makes a Python of its own for the project that the code turns out to be.
         let is_ours = !uv::is_asked_for(&spec.env, worker);
         let python = is_ours.then(|| interpreter::choose(&self.settings).ok()).flatten();
+        let sandbox = lenient::string(&spec.fields, SANDBOX).ok().flatten();
+        let confinement = self.settings.confinement_of(sandbox.as_deref());
         Some(LocalProcess {
+            is_of_another_user: confinement.is_ok_and(|confinement| confinement.run_as.is_some()),
             environment: environment::of_run(&self.settings, spec),
             python: python.map(camino::Utf8PathBuf::into_string),
         })

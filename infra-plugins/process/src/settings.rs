@@ -10,8 +10,12 @@ use camino::Utf8PathBuf;
 use infra_contract::Owner;
 
 use crate::confinement::Confinement;
+use crate::error::ProcessError;
 use crate::inheritance::Inheritance;
 use crate::warm::Warm;
+
+/// The name of the profile that is none.
+pub(crate) const NO_PROFILE: &str = "default";
 
 /// The first argument with which the worker's program becomes a supervisor.
 pub const SUPERVISE_RUN: &str = "supervise-run";
@@ -26,10 +30,12 @@ pub struct ProcessSettings {
     pub worker_environment: BTreeMap<String, String>,
     /// What runs get of it.
     pub inheritance: Inheritance,
-    /// How runs are kept apart.
+    /// How runs are kept apart that name no profile.
     pub confinement: Confinement,
     /// Whether runs start warm.
     pub warm: Warm,
+    /// How those are that do, by the names of the profiles.
+    pub profiles: BTreeMap<String, Confinement>,
     /// Where the folders of runs are made. Created when needed.
     pub runs_directory: Utf8PathBuf,
     /// Whose runs these are, whoever else shares the directory.
@@ -72,6 +78,14 @@ impl SupervisorProgram {
 }
 
 impl ProcessSettings {
+    /// How a run is kept apart that names this profile.
+    pub(crate) fn confinement_of(&self, sandbox: Option<&str>) -> Result<&Confinement, ProcessError> {
+        match sandbox {
+            None | Some(NO_PROFILE) => Ok(&self.confinement),
+            Some(name) => self.profiles.get(name).ok_or_else(|| ProcessError::UnknownSandbox { name: name.to_owned() }),
+        }
+    }
+
     /// A variable of the worker's environment.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.worker_environment.get(name).map(String::as_str)

@@ -1,8 +1,11 @@
 //! The worker's policy, its audit log, and what runs get of the worker.
 
+use std::path::Path;
+use std::process::Command;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use worker_tests::harness::{DaemonSpec, DeploymentSpec, SOON, command_variables};
+use worker_tests::harness::{DaemonSpec, DeploymentSpec, SOON, command_variables, repository_of, workspace_root};
 
 use central_api_wire::state::StateType;
 
@@ -180,4 +183,134 @@ async fn runs_get_their_own_api_key_and_nothing_that_is_the_workers() {
     assert!(!output.contains(CANARY), "{output}");
     let said = it.lab.logged(run, "do not get these variables of the worker's environment: DATABASE_URL.").await;
     assert!(!said.message.contains(CANARY));
+}
+
+/// Commits everything, signed with the key.
+fn commit(repository: &Path, key: &Path, more: &[&str]) {
+    let key = format!("user.signingKey={}", key.display());
+    let git = |arguments: &[&str]| {
+        let mut all = vec!["-c", "user.name=T", "-c", "user.email=t@example.test", "-c", "gpg.format=ssh", "-c", &key];
+        all.extend(arguments);
+        let done = Command::new("git").arg("-C").arg(repository).args(all).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["add", "--all"]);
+    git(&[["commit", "--quiet", "--allow-empty", "--message", "x"].as_slice(), more].concat());
+}
+
+#[tokio::test]
+async fn code_that_nobody_has_signed_is_not_run() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let (policy, audit) = (folder.path().join("policy.toml"), folder.path().join("audit.jsonl"));
+    let (key, signers) = (folder.path().join("key"), folder.path().join("signers"));
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
+    assert!(made.success());
+    let public = fs_err::read_to_string(key.with_extension("pub")).unwrap();
+    fs_err::write(&signers, format!("alice@example.test {public}")).unwrap();
+    let rules = format!(
+        "[[rule]]\nname = \"reviewed\"\nhelp = \"Ask #platform.\"\nrepositories.signed_by.ssh_allowed_signers = \"{}\"\n",
+        signers.display()
+    );
+    fs_err::write(&policy, rules).unwrap();
+    let repository = tempfile::tempdir().unwrap();
+    let address = repository_of(&workspace_root().join("tests/flows"), repository.path());
+    let pool = it.lab.pool().await;
+    let clone = json!({"repository": address, "branch": "main"});
+    let spec = |command: Option<&str>| DeploymentSpec {
+        pull_steps: Some(json!([{"prefect.deployments.steps.git_clone": clone}])),
+        entrypoint: Some("flows.py:succeeds".to_owned()),
+        job_variables: command.map(command_variables).unwrap_or_default(),
+        ..DeploymentSpec::default()
+    };
+    let deployment = pool.deployment(spec(None)).await;
+    // Stands for the engine.
+    let daemon = pool.daemon().env("WORKER_PROCESS_PYTHON", "/bin/true");
+    let daemon = daemon.env("WORKER_POLICY_FILE", &policy).env("WORKER_AUDIT_FILE", &audit).started().await;
+
+    let state = it.lab.reaches(pool.run(deployment).await, StateType::Crashed).await;
+    let message = state.message.unwrap();
+    assert!(message.contains("by the rule `reviewed`: the commit ") && message.contains("is not signed"), "{message}");
+    assert!(message.ends_with("Ask #platform."), "{message}");
+
+    commit(repository.path(), &key, &["--gpg-sign"]);
+    let signed = pool.run(deployment).await;
+    it.lab.logged(signed, "the code is in place").await;
+
+    commit(repository.path(), &key, &["--no-gpg-sign"]);
+    let state = it.lab.reaches(pool.run(deployment).await, StateType::Crashed).await;
+    assert!(state.message.unwrap().contains("by the rule `reviewed`: the commit "), "the branch was moved");
+
+    // What the worker does not bring itself it cannot verify.
+    let of_its_own = pool.deployment(spec(Some("true"))).await;
+    let state = it.lab.reaches(pool.run(of_its_own).await, StateType::Crashed).await;
+    assert!(state.message.unwrap().contains("cannot be verified"));
+
+    let tested = DaemonSpec::bare().env("PREFECT_API_URL", it.lab.api.api_url()).env("WORKER_POLICY_FILE", &policy);
+    let tested = tested.args(["policy", "test", "--deployment", &deployment.to_string()]).finish().await;
+    assert!(tested.stdout.contains("the rule `reviewed` refuses it unless its commit"), "{}", tested.stdout);
+    drop(daemon);
+    let text = fs_err::read_to_string(&audit).unwrap();
+    let refused = text.lines().filter(|line| line.contains("\"event\":\"refuse\"") && line.contains("\"reviewed\""));
+    assert_eq!(refused.count(), 3, "{text}");
+}
+
+/// What a run may have open shows which profile it has.
+const PROFILES: &str = "[[sandbox_profile]]\nname = 'small'\nmax_open_files = 61\n\
+    [[sandbox_profile]]\nname = 'big'\nmax_open_files = 122\n";
+
+#[tokio::test]
+async fn a_run_has_the_profile_of_its_pool_or_one_that_the_pool_allows() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let pool = it.lab.pool().await;
+    let config = folder.path().join("worker.toml");
+    let of_pool = format!("[[pool]]\nname = '{}'\nsandbox = 'small'\nsandbox_allow = ['big']\n", pool.name);
+    fs_err::write(&config, format!("{PROFILES}{of_pool}")).unwrap();
+    let daemon = pool.daemon().arg("--config").arg(&config).started().await;
+    let command = "sh -c 'echo may open $(ulimit -n)'";
+    let with = async |sandbox: Option<&str>| {
+        let mut variables = command_variables(command);
+        variables.extend(sandbox.map(|name| ("sandbox".to_owned(), json!(name))));
+        pool.deployment(DeploymentSpec { job_variables: variables, ..DeploymentSpec::default() }).await
+    };
+    it.lab.reaches(pool.run(with(None).await).await, StateType::Completed).await;
+    daemon.stdout.wait_for("may open 61", SOON).await;
+    let big = with(Some("big")).await;
+    it.lab.reaches(pool.run(big).await, StateType::Completed).await;
+    daemon.stdout.wait_for("may open 122", SOON).await;
+    let state = it.lab.reaches(pool.run(with(Some("default")).await).await, StateType::Crashed).await;
+    let message = state.message.unwrap();
+    assert!(
+        message.contains("`sandbox` is `default`, and the worker offers runs of this pool `small`, `big`"),
+        "{message}"
+    );
+
+    let worker = |args: &[&str]| {
+        let spec = DaemonSpec::bare().with_python().env("PREFECT_API_URL", it.lab.api.api_url());
+        spec.arg("--config").arg(&config).args(args.to_vec())
+    };
+    let policy = folder.path().join("policy.toml");
+    fs_err::write(&policy, "[[rule]]\nname = \"tight\"\nsandboxes.allow = [\"small\"]\n").unwrap();
+    let big = big.to_string();
+    let shown = worker(&["render", "--deployment", &big]).env("WORKER_POLICY_FILE", &policy).finish().await;
+    assert!(shown.stdout.contains("\n  sandbox: big"), "{}{}", shown.stdout, shown.stderr);
+    assert!(shown.stdout.contains("policy: \"refused by the rule `tight`: the sandbox `big`"), "{}", shown.stdout);
+    for (deployment, code) in [(big, 1), (with(None).await.to_string(), 0)] {
+        let tested = worker(&["policy", "test", "--policy", policy.to_str().unwrap(), "--deployment", &deployment]);
+        let tested = tested.finish().await;
+        assert_eq!(tested.status.code(), Some(code), "{}{}", tested.stdout, tested.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_says_what_the_policy_would_refuse() {
+    let (it, folder) = (InMemory::start().await, folder());
+    let pool = it.lab.pool().await;
+    let policy = folder.path().join("policy.toml");
+    fs_err::write(&policy, RULES).unwrap();
+    pool.run(pool.command("curl x").await).await;
+    let shadow = DaemonSpec::bare().with_python().env("PREFECT_API_URL", it.lab.api.api_url());
+    let shadow = shadow.env("WORKER_POLICY_FILE", &policy).args(["shadow", "--pool", &pool.name, "--for", "1"]);
+    let said = shadow.finish().await;
+    assert_eq!(said.status.code(), Some(1), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("would be set to Crashed") && said.stdout.contains("`only-sh`"), "{}", said.stdout);
 }

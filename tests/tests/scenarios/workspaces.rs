@@ -307,7 +307,41 @@ async fn commands_that_look_ask_the_api_of_the_workspace() {
         let done = command(&command_line).args(["--workspace", "gamma"]).finish().await;
         assert!(done.status.code() == Some(1) && done.stderr.contains("`gamma`"), "{}", done.stderr);
     }
+    let policy = two.files.path("policy.toml");
+    fs_err::write(&policy, "[[rule]]\nname = \"x\"\ncommands.allow = [\"true\"]\n").unwrap();
+    let (policy, into) = (policy.to_str().unwrap().to_owned(), two.files.path("code"));
+    let into = into.to_str().unwrap();
+    for (command_line, said) in [
+        (vec!["policy", "test", "--policy", &policy, "--deployment", &deployment], "allowed: "),
+        (vec!["pull", "--deployment", &deployment, "--into", into], "no pull steps"),
+        (vec!["cache", "list"], "0 entries"),
+    ] {
+        let done = command(&command_line).args(["--workspace", "beta"]).finish().await;
+        assert!(done.status.success() && done.stdout.contains(said), "{}{}", done.stdout, done.stderr);
+        let done = command(&command_line).args(["--workspace", "gamma"]).finish().await;
+        assert!(!done.status.success() && done.stderr.contains("`gamma`"), "{}{}", done.stdout, done.stderr);
+    }
     let done = command(&["shadow", "--pool", "beta/shared", "--for", "1", "--json"]).finish().await;
     assert!(done.stdout.contains(&run), "{}{}", done.stdout, done.stderr);
+    two.keys_are_apart();
+}
+
+#[tokio::test]
+async fn runs_of_a_workspace_get_the_key_that_its_table_has_for_them() {
+    let two = Two::start().await;
+    let file = two.files.path("worker.toml");
+    let text = fs_err::read_to_string(&file).unwrap();
+    let text = text.replace("custom_headers = ", "run_api_key = 'pnu_runs-of-beta'\ncustom_headers = ");
+    fs_err::write(&file, text).unwrap();
+    let daemon = two.daemon().started().await;
+    for (api, pool, key) in [(&two.acme, &two.acme_pool, ACME_KEY), (&two.beta, &two.beta_pool, "pnu_runs-of-beta")] {
+        let job_variables = command_variables("env");
+        let deployment = pool.deployment(DeploymentSpec { job_variables, ..DeploymentSpec::default() }).await;
+        let run = pool.run(deployment).await;
+        api.lab.reaches(run, StateType::Completed).await;
+        daemon.stdout.wait_for(&format!("PREFECT_API_KEY={key}"), SOON).await;
+    }
+    let output = daemon.stdout.lines().join("\n");
+    assert!(!output.contains(BETA_KEY), "{output}");
     two.keys_are_apart();
 }

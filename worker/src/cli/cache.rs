@@ -11,10 +11,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::daemon_plan::code_cache;
+use super::daemon_plan::code_cache_of;
 use super::settings::{self, Source};
 
 const MIB: u64 = 1 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct CacheArgs {
+    #[command(subcommand)]
+    command: CacheCommand,
+    /// The workspace whose code it is; that of Prefect's own settings if not given
+    #[arg(long, global = true, value_name = "NAME")]
+    workspace: Option<String>,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CacheCommand {
@@ -41,16 +50,16 @@ pub(super) struct PruneArgs {
     max_age: Option<u64>,
 }
 
-pub(super) fn run(command: &CacheCommand, from: Source) -> ExitCode {
-    settings::ended(told(command, from))
+pub(super) fn run(args: &CacheArgs, from: Source) -> ExitCode {
+    settings::ended(told(args, from))
 }
 
-fn told(command: &CacheCommand, from: Source) -> Result<String, String> {
+fn told(args: &CacheArgs, from: Source) -> Result<String, String> {
     let (loaded, _) = from.load_or_complain(Vec::new())?;
-    let kept = code_cache(&loaded.settings.worker);
+    let kept = code_cache_of(args.workspace.as_deref(), &loaded.settings)?;
     let unusable = |error: io::Error| format!("the code that is kept in {} cannot be used: {error}", kept.directory);
     let cache = kept.open().map_err(unusable)?;
-    match command {
+    match &args.command {
         CacheCommand::List { json } => {
             let entries = cache.list().map_err(unusable)?;
             if *json {

@@ -10,13 +10,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use worker_config::{
     ClientCertificate, DockerCleanup, DockerSecrets, HoldSlots, KubernetesCleanup, KubernetesSecrets, LoadFrom,
-    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SandboxSettings, SecretKeyRef, Settings,
-    WarmStarts, WorkerSettings, WorkspaceSettings,
+    PoolSettings, PrefectSettings, ProcessEnvironment, ProcessEnvironmentMode, SecretKeyRef, Settings, WarmStarts,
+    WorkerSettings, WorkspaceSettings,
 };
 use worker_core::policy::Pattern;
 use worker_core::rerun::{RerunCause, RerunPolicy};
 
-use super::run_api_key;
+use super::{run_api_key, sandboxing};
 use crate::budget::Priority;
 use crate::code_cache::{self, CodeCache};
 use crate::live_runs::WorkspaceIndex;
@@ -25,8 +25,7 @@ use crate::policy::PolicyInForce;
 use crate::pool::late::LatePolicy;
 use crate::redaction::KnownSecrets;
 use crate::registry::{
-    Cleanup, Confinement, DockerSettings, Inheritance, PluginSettings, ProcessSettings, RunAs, Secrets,
-    SupervisorProgram, Warm, kubernetes,
+    Cleanup, DockerSettings, Inheritance, PluginSettings, ProcessSettings, Secrets, SupervisorProgram, Warm, kubernetes,
 };
 use crate::run::{ErrorChain, RunSettings};
 use crate::slots_held::SlotsHeld;
@@ -87,7 +86,7 @@ pub(super) fn uses_own_api(settings: &Settings) -> bool {
 /// # Errors
 /// The API key of runs cannot be read.
 pub(super) fn run_settings(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<RunSettings, String> {
-    let key = run_api_key::of(settings)?;
+    let key = run_api_key::of_own_api(settings)?;
     Ok(run_settings_with(settings, settings.base_environment(), variables, key.as_ref()))
 }
 
@@ -125,10 +124,29 @@ pub(super) fn workspace_plan(
     settings: &Settings,
     variables: &BTreeMap<String, String>,
 ) -> Result<WorkspacePlan, String> {
-    let Some(name) = name else { return own_workspace_plan(settings, variables) };
+    match name {
+        None => own_workspace_plan(settings, variables),
+        Some(name) => named_workspace_plan(workspace_named(settings, name)?, settings, variables),
+    }
+}
+
+fn workspace_named<'s>(settings: &'s Settings, name: &str) -> Result<&'s WorkspaceSettings, String> {
     let named = settings.workspaces.iter().find(|workspace| workspace.name == name);
-    let named = named.ok_or_else(|| format!("no `[[workspace]]` table has the name `{name}`"))?;
-    named_workspace_plan(named, settings, variables)
+    named.ok_or_else(|| format!("no `[[workspace]]` table has the name `{name}`"))
+}
+
+/// How to reach one API: that of Prefect's own settings, or that of the workspace with this name.
+///
+/// # Errors
+/// There is no such workspace, or what it says cannot be used.
+pub(super) fn client_of(name: Option<&str>, settings: &Settings) -> Result<ClientSettings, String> {
+    match name {
+        None => client_settings(&settings.prefect, settings.worker.client_certificate.as_ref()),
+        Some(name) => {
+            let named = workspace_named(settings, name)?;
+            client_settings(&named.prefect, named.client_certificate.as_ref())
+        }
+    }
 }
 
 fn own_workspace_plan(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<WorkspacePlan, String> {
@@ -150,12 +168,17 @@ fn named_workspace_plan(
     let worker = &settings.worker;
     // What leads to another API than its own, a run is not to see: the key of runs, for one.
     let variables = variables.clone().into_iter().filter(|(name, _)| WorkspaceSettings::may_see(name)).collect();
-    let plugins = plugin_settings(settings, &variables)?;
+    let key = run_api_key::of_workspace(workspace)?;
+    let plugins = plugin_settings_with(settings, &variables, key.as_ref())?;
+    let mut run_settings = run_settings_with(settings, workspace.base_environment(), &variables, key.as_ref());
+    if key.is_some() {
+        run_api_key::put_no_other(&mut run_settings.base_environment);
+    }
     Ok(WorkspacePlan {
         name: Some(workspace.name.clone()),
         client: client_settings(&workspace.prefect, workspace.client_certificate.as_ref())?,
         plugins: PluginSettings { kubernetes: without_key_of_others(plugins.kubernetes), ..plugins },
-        run_settings: run_settings_with(settings, workspace.base_environment(), &variables, None),
+        run_settings,
         code_cache: worker.code.cache.then(|| code_cache(worker).of_workspace(&workspace.name)),
     })
 }
@@ -202,11 +225,23 @@ pub(super) fn pulling(worker: &WorkerSettings) -> PullOptions {
 }
 
 /// Where code is kept for later runs, and how much.
-pub(super) fn code_cache(worker: &WorkerSettings) -> CodeCache {
+fn code_cache(worker: &WorkerSettings) -> CodeCache {
     let size = u64::try_from(worker.code.cache_size_mib.get()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
     CodeCache {
         directory: worker.state_dir.join(code_cache::FOLDER),
         limits: CacheLimits { size: Some(size), age: Some(worker.code.cache_age) },
+    }
+}
+
+/// The same for one API: that of Prefect's own settings, or that of the workspace with this name.
+///
+/// # Errors
+/// There is no such workspace.
+pub(super) fn code_cache_of(name: Option<&str>, settings: &Settings) -> Result<CodeCache, String> {
+    let cache = code_cache(&settings.worker);
+    match name {
+        None => Ok(cache),
+        Some(name) => Ok(cache.of_workspace(&workspace_named(settings, name)?.name)),
     }
 }
 
@@ -218,14 +253,22 @@ pub(super) fn plugin_settings(
     settings: &Settings,
     variables: &BTreeMap<String, String>,
 ) -> Result<PluginSettings, String> {
+    plugin_settings_with(settings, variables, run_api_key::of_own_api(settings)?.as_ref())
+}
+
+fn plugin_settings_with(
+    settings: &Settings,
+    variables: &BTreeMap<String, String>,
+    key: Option<&SecretString>,
+) -> Result<PluginSettings, String> {
     let worker = &settings.worker;
     let nobody = || Owner::new("nobody");
-    let key = run_api_key::of(settings)?;
     Ok(PluginSettings {
         process: ProcessSettings {
             python: worker.process.python.clone(),
-            worker_environment: for_runs(variables, key.as_ref()),
-            confinement: confinement(&worker.sandbox)?,
+            worker_environment: for_runs(variables, key),
+            confinement: sandboxing::of_section(&worker.sandbox)?,
+            profiles: sandboxing::of_profiles(&worker.sandbox_profiles)?,
             inheritance: match worker.process.environment {
                 ProcessEnvironmentMode::Inherit => Inheritance::Everything,
                 ProcessEnvironmentMode::Clean => {
@@ -263,23 +306,6 @@ pub(super) fn plugin_settings(
             HoldSlots::UntilEnd => SlotsHeld::UntilEnd,
             HoldSlots::UntilSubmitted => SlotsHeld::UntilSubmitted,
         },
-    })
-}
-
-/// # Errors
-/// There is no such user.
-fn confinement(sandbox: &SandboxSettings) -> Result<Confinement, String> {
-    let number = |most: Option<NonZeroUsize>| most.and_then(|most| u64::try_from(most.get()).ok());
-    let run_as = sandbox.user.as_deref().map(RunAs::find).transpose();
-    Ok(Confinement {
-        run_as: run_as.map_err(|error| format!("`sandbox.user` (WORKER_SANDBOX_USER): {}", ErrorChain(&error)))?,
-        max_memory: sandbox.max_memory,
-        max_cpu_percent: number(sandbox.max_cpu_percent),
-        max_processes: number(sandbox.max_processes),
-        max_open_files: number(sandbox.max_open_files),
-        time_limit: number(sandbox.time_limit),
-        private_tmp: sandbox.private_tmp,
-        no_new_privileges: sandbox.no_new_privileges,
     })
 }
 
@@ -396,6 +422,7 @@ fn pool_plan(pool: &PoolSettings, settings: &Settings) -> Result<PoolPlan, Strin
             worker_config::LatePolicy::Latest => LatePolicy::Latest,
             worker_config::LatePolicy::SkipOlderThan(bound) => LatePolicy::SkipOlderThan(bound),
         },
+        sandbox: pool.sandbox.clone(),
         prefetch: pool.prefetch,
         pick_up_events: pool.pick_up_events,
         base_job_template: pool.base_job_template.as_deref().map(read_template).transpose()?,

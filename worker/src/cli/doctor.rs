@@ -98,7 +98,8 @@ impl Visit<'_> {
                 MachineUnderLook { state_dir: self.settings.worker.state_dir.clone(), run_limit: self.run_limit() };
             let (machine, kinds) =
                 join(doctor::look_at_machine(&machine), doctor::look_at_kinds(&self.registry, &kinds)).await;
-            machine.into_iter().chain(kinds).collect::<Vec<_>>()
+            let policy = doctor::look_at_policy(self.settings.worker.policy_file.as_deref());
+            machine.into_iter().chain(policy).chain(kinds).collect::<Vec<_>>()
         };
         let at_apis = join_all(apis.iter().zip(foreseen).map(async |((api, name), foreseen)| {
             let checks = match api {

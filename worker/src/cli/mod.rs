@@ -19,6 +19,7 @@ mod pull;
 mod reference;
 mod render;
 mod run_api_key;
+mod sandboxing;
 mod service;
 mod settings;
 mod shadow;
@@ -66,8 +67,7 @@ enum Command {
     /// Bring the code of a flow run to a directory by its deployment's pull steps
     Pull(pull::PullArgs),
     /// Look after the code that is kept for later runs
-    #[command(subcommand)]
-    Cache(cache::CacheCommand),
+    Cache(cache::CacheArgs),
     /// Look at the rules that runs have to satisfy
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -114,10 +114,10 @@ pub fn main() -> ExitCode {
         Command::Render(args) => render::run(&args, from),
         Command::Shadow(args) => shadow::run(&args, from),
         Command::Pull(args) => pull::run(&args, from),
-        Command::Cache(command) => cache::run(&command, from),
+        Command::Cache(args) => cache::run(&args, from),
         Command::Policy(command) => policy::run(&command, from),
         Command::Kubernetes(command) => kubernetes::run(command, from),
-        Command::Service(command) => service::run(command),
+        Command::Service(command) => service::run(command, from),
         Command::Template(args) => template::run(&args, from),
         Command::Init(args) => init::run(args, from),
         Command::Config(command) => config::run(&command, from),

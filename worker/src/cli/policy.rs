@@ -5,27 +5,21 @@ use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use central_api_client::Client;
-use central_api_wire::deployment::Deployment;
 use clap::{ArgGroup, Args, Subcommand};
 use rustix::process::geteuid;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 use worker_config::{STANDARD_POLICY_FILE, Settings};
-use worker_core::handle::PluginKind;
-use worker_core::ids::{LaunchKey, TransitionId};
-use worker_core::policy::{CodeStep, Judgement, Policy, Request, Requested, Subject};
-use worker_core::spec::RunSpec;
 
-use super::daemon_plan::{client_settings, plugin_settings, run_settings};
+use super::daemon_plan::workspace_plan;
 use super::deployment::Named;
 use super::exit_codes::{NOT_JUDGED, REFUSED};
+use super::sandboxing::{pool_named, sandbox_of};
 use super::settings::{self, Source};
-use crate::configuring::Configuring;
+use crate::policy::{Asked, Ruling};
 use crate::registry::Registry;
-use crate::rendering::Question;
-use crate::run::{ErrorChain, RunSettings};
-use crate::{console, policy, pulling, references};
+use crate::rendering::Renderer;
+use crate::run::ErrorChain;
+use crate::{console, policy};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -43,6 +37,9 @@ pub(super) enum PolicyCommand {
 pub(super) struct TestArgs {
     #[command(flatten)]
     of: Named,
+    /// The workspace that it is in; that of Prefect's own settings if not given
+    #[arg(long, value_name = "NAME")]
+    workspace: Option<String>,
     /// What would be started, in the form that --json prints
     #[arg(long, value_name = "FILE")]
     file: Option<Utf8PathBuf>,
@@ -94,20 +91,6 @@ fn check(file: Option<&Utf8Path>, from: Source) -> Result<String, String> {
     Ok(format!("{path} is valid. Its rules: {}", names.join(", ")))
 }
 
-/// What is judged: the same form on the way in and out.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    kind: String,
-    pool: String,
-    #[serde(default)]
-    deployment: Option<String>,
-    #[serde(default)]
-    infrastructure: Requested,
-    #[serde(default)]
-    code: Vec<CodeStep>,
-}
-
 fn test(args: &TestArgs, from: Source) -> Result<bool, String> {
     let (loaded, surroundings) = from.load_or_complain(Vec::new())?;
     let settings = &loaded.settings;
@@ -117,11 +100,11 @@ fn test(args: &TestArgs, from: Source) -> Result<bool, String> {
     let policy = read.map_err(|errors| errors.to_string())?;
     let asked = match &args.file {
         Some(file) => read_asked(file)?,
-        None => asked_of_api(&args.of, settings, &surroundings.variables)?,
+        None => asked_of_api(args, settings, &surroundings.variables)?,
     };
-    let judgement = judge(&policy, &asked);
-    say(args.json, &asked, &judgement)?;
-    Ok(judgement.refused.is_none())
+    let ruling = asked.judged_by(&policy);
+    say(args.json, &asked, &ruling)?;
+    Ok(ruling.judgement.refused.is_none())
 }
 
 fn read_asked(file: &Utf8Path) -> Result<Asked, String> {
@@ -133,104 +116,46 @@ fn read_asked(file: &Utf8Path) -> Result<Asked, String> {
         .map_err(|error| format!("{file} is not what `worker policy test --json` prints: {error}"))
 }
 
-/// In the order of a daemon: infrastructure, code.
-fn judge(policy: &Policy, asked: &Asked) -> Judgement {
-    let subject = Subject { kind: asked.kind.clone(), pool: asked.pool.clone(), deployment: asked.deployment.clone() };
-    let of_infrastructure = policy.judge(&subject, Request::Infrastructure(&asked.infrastructure));
-    let of_code = policy.judge(&subject, Request::Code(&asked.code));
-    Judgement {
-        refused: of_infrastructure.refused.or(of_code.refused),
-        reported: of_infrastructure.reported.into_iter().chain(of_code.reported).collect(),
-    }
-}
-
-fn say(as_json: bool, asked: &Asked, judgement: &Judgement) -> Result<(), String> {
+fn say(as_json: bool, asked: &Asked, ruling: &Ruling) -> Result<(), String> {
+    let Ruling { judgement, signatures } = ruling;
     if as_json {
-        let text = serde_json::to_string_pretty(&json!({ "asked": asked, "judgement": judgement }));
+        let said = json!({ "asked": asked, "judgement": judgement, "signatures": signatures });
+        let text = serde_json::to_string_pretty(&said);
         console::line(&text.map_err(|error| format!("the judgement is no JSON: {error}"))?);
         return Ok(());
     }
     let whose = asked.deployment.as_deref().unwrap_or("a run without a deployment");
-    for objection in &judgement.reported {
-        console::line(&format!("reported by the rule `{}`: {}", objection.rule, objection.why));
+    let (word, pool, kind) =
+        (if judgement.refused.is_some() { "refused" } else { "allowed" }, &asked.pool, &asked.kind);
+    console::line(&format!("{word}: {whose} in the pool '{pool}' ({kind})"));
+    if let Some(objection) = &judgement.refused {
+        console::line(&objection.for_people());
     }
-    match &judgement.refused {
-        None => console::line(&format!("allowed: {whose} in the pool '{}' ({})", asked.pool, asked.kind)),
-        Some(objection) => {
-            console::line(&format!("refused: {whose} in the pool '{}' ({})", asked.pool, asked.kind));
-            console::line(&objection.for_people());
-        }
-    }
+    ruling.remarks().for_each(|remark| console::line(&remark));
     Ok(())
 }
 
-fn asked_of_api(of: &Named, settings: &Settings, variables: &BTreeMap<String, String>) -> Result<Asked, String> {
-    let client = client_settings(&settings.prefect, settings.worker.client_certificate.as_ref())?;
-    let client = Client::new(client).map_err(|error| ErrorChain(&error).to_string())?;
-    let registry = Registry::new(plugin_settings(settings, variables)?);
-    let run_settings = run_settings(settings, variables)?;
+fn asked_of_api(args: &TestArgs, settings: &Settings, variables: &BTreeMap<String, String>) -> Result<Asked, String> {
+    let plan = workspace_plan(args.workspace.as_deref(), settings, variables)?;
+    let client = Client::new(plan.client).map_err(|error| ErrorChain(&error).to_string())?;
+    let registry = Registry::new(plan.plugins);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the async runtime cannot be started: {error}"))?;
-    runtime.block_on(ask(&client, of, &registry, &run_settings))
-}
-
-async fn ask(client: &Client, of: &Named, registry: &Registry, settings: &RunSettings) -> Result<Asked, String> {
-    let target = of.target().ok_or_else(|| "name a deployment or a flow run".to_owned())?;
-    let Question { pool, deployment, flow, flow_run } = target.question(client, None).await?;
-    let plugin = registry
-        .plugin(&PluginKind::new(pool.pool_type.clone()))
-        .ok_or_else(|| {
-            format!(
-                "the work pool '{}' is of the type '{}', which this worker does not have",
-                pool.name, pool.pool_type
-            )
-        })?
-        .plugin;
-    let configuring = Configuring {
-        key: LaunchKey { run: flow_run.id, claim: TransitionId(Uuid::nil()) },
-        plugin: &*plugin,
-        settings,
-        worker_name: "policy-test",
-        worker_id: None,
-        pool: &pool,
-        flow_run: &flow_run,
-        flow: &flow,
-        deployment: deployment.as_ref(),
-    };
-    let value = |reference| async move { references::value(client, &reference).await };
-    let spec = configuring.spec(value).await?;
-    let spec =
-        spec.map_err(|error| format!("the job configuration is not valid: {}. {}", ErrorChain(&error), error.hint()))?;
-    let plan = plugin.prepare(&spec).await.map_err(|error| ErrorChain(&error).to_string())?;
-    let code = match &deployment {
-        Some(deployment) => steps(client, deployment, &spec, &*plugin, settings).await?,
-        None => Vec::new(),
-    };
-    Ok(Asked {
-        kind: plugin.kind().as_str().to_owned(),
-        pool: pool.name.clone(),
-        deployment: deployment.map(|deployment| format!("{}/{}", flow.name, deployment.name)),
-        infrastructure: plan.requested,
-        code,
+    runtime.block_on(async {
+        let target = args.of.target().ok_or_else(|| "name a deployment or a flow run".to_owned())?;
+        let question = target.question(&client, None).await?;
+        let pool = pool_named(settings, args.workspace.as_deref(), &question.pool.name);
+        let renderer = Renderer {
+            client: &client,
+            registry: &registry,
+            settings: &plan.run_settings,
+            sandbox: sandbox_of(settings, pool),
+            policy: None,
+            worker_name: None,
+            kind: pool.and_then(|pool| pool.worker_type.as_deref()),
+        };
+        renderer.render(&question).await.map(|rendering| rendering.asked).map_err(|error| error.for_people())
     })
-}
-
-/// The steps as a daemon would judge them.
-async fn steps(
-    client: &Client,
-    deployment: &Deployment,
-    spec: &RunSpec,
-    plugin: &dyn infra_contract::InfraPlugin,
-    settings: &RunSettings,
-) -> Result<Vec<CodeStep>, String> {
-    if !pulling::starts_the_engine(spec) {
-        return Ok(policy::code::of_deployment(deployment));
-    }
-    let site = pulling::site(plugin, &settings.worker_environment, spec);
-    let planned =
-        pulling::plan(deployment, &site, |reference| async move { references::fetch(client, &reference).await })
-            .await?;
-    Ok(planned.map_or_else(|_| policy::code::of_deployment(deployment), |pull| policy::code::of_pull(&pull)))
 }

@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args};
 use code_storage::{EngineReason, NativePull, PullLog, PullOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::daemon_plan::{client_settings, pulling as pulling_options};
+use super::daemon_plan::{client_of, pulling as pulling_options};
 use super::deployment::Named;
 use super::settings::{self, Source};
 use crate::console;
@@ -30,6 +30,9 @@ const STEPS: &str = "steps";
 pub(super) struct PullArgs {
     #[command(flatten)]
     of: Named,
+    /// The workspace that it is in; that of Prefect's own settings if not given
+    #[arg(long, value_name = "NAME")]
+    workspace: Option<String>,
     /// Directory to bring it to, new or empty; the code is in its `code` afterwards
     #[arg(long, value_name = "DIR")]
     into: Utf8PathBuf,
@@ -46,8 +49,8 @@ pub(super) fn run(args: &PullArgs, from: Source) -> ExitCode {
 
 async fn pull(args: &PullArgs, from: Source) -> Result<String, String> {
     let (loaded, _) = from.load_or_complain(Vec::new())?;
-    let settings = client_settings(&loaded.settings.prefect, loaded.settings.worker.client_certificate.as_ref())?;
-    let client = Client::new(settings).map_err(|error| ErrorChain(&error).to_string())?;
+    let client = client_of(args.workspace.as_deref(), &loaded.settings)?;
+    let client = Client::new(client).map_err(|error| ErrorChain(&error).to_string())?;
     let deployment = deployment_of(&client, &args.of).await?;
     let steps = steps_of(&client, &deployment).await?;
     let made = take(&args.into).map_err(|error| format!("the directory {} cannot be used: {error}", args.into))?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::daemon_plan::workspace_plan;
 use super::deployment::{Named, Target};
+use super::sandboxing::{policy_looked_at, pool_named, sandbox_of};
 use super::settings::{self, Source};
 use crate::console;
 use crate::registry::Registry;
@@ -68,12 +69,14 @@ async fn render(args: &RenderArgs, from: Source) -> Result<(String, bool), Strin
     let client = Client::new(plan.client).map_err(|error| ErrorChain(&error).to_string())?;
     let question = target.question(&client, args.pool.as_deref()).await?;
     let registry = Registry::new(plan.plugins);
-    let mut pools = settings.pools.iter().filter(|pool| pool.workspace == args.workspace);
-    let pool = pools.find(|pool| pool.name == question.pool.name);
+    let pool = pool_named(settings, args.workspace.as_deref(), &question.pool.name);
+    let policy = policy_looked_at(settings);
     let renderer = Renderer {
         client: &client,
         registry: &registry,
         settings: &plan.run_settings,
+        sandbox: sandbox_of(settings, pool),
+        policy: policy.as_ref(),
         worker_name: settings.worker.start.name.as_deref(),
         kind: args.kind.as_deref().or_else(|| pool?.worker_type.as_deref()),
     };
@@ -121,6 +124,9 @@ fn yaml(rendering: &Rendering) -> Result<String, String> {
     line("pool", &rendering.pool);
     line("kind", &rendering.kind);
     line("code", &rendering.code);
+    if let Some(ruling) = &rendering.policy {
+        line("policy", &ruling.text());
+    }
     text.push_str("\n# What would be started\nplan:\n");
     let plan = serde_saphyr::to_string(&rendering.plan).map_err(no_yaml)?;
     for line in plan.lines() {

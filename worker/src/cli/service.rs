@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::settings;
+use super::settings::{self, Source};
 use crate::console;
 use crate::run::ErrorChain;
 use crate::service::{Install, ServiceError, Step, Uninstall, carry_out, look_around};
@@ -52,12 +52,26 @@ struct Place {
     root: Option<Utf8PathBuf>,
 }
 
-pub(super) fn run(command: ServiceCommand) -> ExitCode {
-    let done = match command {
-        ServiceCommand::Install(args) => install(args),
-        ServiceCommand::Uninstall(args) => uninstall(args),
-    };
-    settings::ended(done.map_err(|error| ErrorChain(&error).to_string()))
+pub(super) fn run(command: ServiceCommand, from: Source) -> ExitCode {
+    let in_words = |error: ServiceError| ErrorChain(&error).to_string();
+    settings::ended(match command {
+        ServiceCommand::Install(args) => with_profile(args, from).and_then(|args| install(args).map_err(in_words)),
+        ServiceCommand::Uninstall(args) => uninstall(args).map_err(in_words),
+    })
+}
+
+/// The service does not see the profiles of whoever installs it: of one that is named its API is taken, unless the command line
+/// says otherwise. Its key is not, which is for a credential.
+///
+/// # Errors
+/// There is no such profile: the service would be at another API than it was meant for.
+fn with_profile(args: InstallArgs, from: Source) -> Result<InstallArgs, String> {
+    if from.profile.is_none() {
+        return Ok(args);
+    }
+    let (loaded, _) = from.load_with_profile()?;
+    let of_profile = loaded.settings.prefect.api.url.map(|url| url.as_url().to_string());
+    Ok(InstallArgs { api_url: args.api_url.or(of_profile), ..args })
 }
 
 fn install(args: InstallArgs) -> Result<String, ServiceError> {

@@ -25,8 +25,13 @@ impl Source {
     /// # Errors
     /// Everything that is wrong with them.
     pub(super) fn load(self, overrides: Vec<Override>) -> Result<(Loaded, LoadFrom), LoadError> {
+        self.load_from(overrides, false)
+    }
+
+    fn load_from(self, overrides: Vec<Override>, profile_must_exist: bool) -> Result<(Loaded, LoadFrom), LoadError> {
         let mut from = LoadFrom::process(process_environment().map_err(LoadError::Surroundings)?);
         from.profile = self.profile;
+        from.profile_must_exist = profile_must_exist;
         from.config_file = self.config.or_else(|| from.variables.get(CONFIG_VARIABLE).map(Utf8PathBuf::from));
         from.overrides = overrides;
         let loaded = Settings::load(&from).map_err(LoadError::Settings)?;
@@ -35,6 +40,15 @@ impl Source {
 }
 
 impl Source {
+    /// The same with a profile that has to be there, and everything that is wrong said in words.
+    ///
+    /// # Errors
+    /// There is no such profile, or everything that is wrong with the settings.
+    pub(super) fn load_with_profile(self) -> Result<(Loaded, LoadFrom), String> {
+        let loaded = self.load_from(Vec::new(), true);
+        loaded.map_err(|errors| errors.problems().join("; "))
+    }
+
     /// The same, with everything that is wrong and every warning shown to the user.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use worker_core::handle::PluginKind;
 
 use super::daemon_plan::workspace_plan;
 use super::deployment::explained;
+use super::sandboxing::policy_looked_at;
 use super::settings::{self, Source};
 use crate::console;
 use crate::registry::{KINDS, Registry};
@@ -58,10 +59,13 @@ async fn look_on(args: &ShadowArgs, from: Source) -> Result<Tally, String> {
     let client = Client::new(plan.client).map_err(|error| ErrorChain(&error).to_string())?;
     let kind = kind(args, pool, &client).await?;
     let registry = Registry::new(plan.plugins);
+    let policy = policy_looked_at(settings);
     let renderer = Renderer {
         client: &client,
         registry: &registry,
         settings: &plan.run_settings,
+        sandbox: &pool.sandbox,
+        policy: policy.as_ref(),
         worker_name: settings.worker.start.name.as_deref(),
         kind: Some(&kind),
     };

@@ -12,6 +12,7 @@ use worker_config::{Override, OverrideValue, PrefectSettings, Settings};
 use super::asking::{ask, somebody_is_there};
 use super::daemon_plan::{daemon_plan, pool_plans, uses_own_api};
 use super::exit_codes::{DRAIN_TIMED_OUT, STOPPED_AT_ONCE};
+use super::run_api_key;
 use super::settings::Source;
 use crate::daemon::Stopped;
 use crate::operator::{Changeable, Reading, Reloading};
@@ -202,6 +203,10 @@ fn known_secrets(settings: &Settings, variables: &BTreeMap<String, String>) -> K
         secrets.learn(collector.headers.iter().filter_map(|(_, value)| value.expose_secret().rsplit(' ').next()));
         secrets.learn(collector.endpoint.password());
     }
+    let of_workspaces = settings.workspaces.iter().map(run_api_key::of_workspace);
+    // One that cannot be read is complained of where it is needed.
+    let of_runs = std::iter::once(run_api_key::of_own_api(settings)).chain(of_workspaces).flatten().flatten();
+    secrets.learn(of_runs.collect::<Vec<_>>().iter().map(ExposeSecret::expose_secret));
     secrets.learn_variables(variables);
     secrets
 }

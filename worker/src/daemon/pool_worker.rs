@@ -76,7 +76,7 @@ impl PoolWorker {
         let resources = &workspace.resources;
         let client = resources.client.attributed(&name);
         let identity = Arc::new(WorkerIdentity { name, kind: plugin.kind(), id: OnceLock::new() });
-        let rerun = Arc::new(plan.rerun.clone());
+        let (rerun, sandbox) = (Arc::new(plan.rerun.clone()), Arc::new(plan.sandbox.clone()));
         let dispatcher = Dispatcher {
             pool: *index,
             limit: Some(limit.clone()),
@@ -86,7 +86,7 @@ impl PoolWorker {
             live: shared.live.clone(),
             refusals: Refusals::default(),
             tasks: shared.actors.clone(),
-            around: resources.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun),
+            around: resources.surroundings(client.clone(), Arc::clone(&identity), Arc::clone(&plugin), rerun, sandbox),
         };
         Self {
             settings,

@@ -40,7 +40,7 @@ async fn findings(client: &Client, code: &CodeUnderLook<'_>) -> Vec<Found> {
     };
     let site = if code.is_here {
         let environment = code.environment.clone();
-        RunSite { shares_file_system: true, is_here: true, python: None, environment }
+        RunSite { shares_file_system: true, is_here: true, environment, ..RunSite::default() }
     } else {
         pulling::elsewhere(code.environment.clone())
     };

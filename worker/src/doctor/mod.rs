@@ -8,6 +8,7 @@ mod code;
 mod collector;
 mod kinds;
 mod machine;
+mod policy;
 mod pools;
 mod streams;
 
@@ -23,6 +24,7 @@ pub use code::CodeUnderLook;
 pub use collector::look_at_collector;
 pub use kinds::look_at_kinds;
 pub use machine::{MachineUnderLook, look_at_machine};
+pub use policy::look_at_policy;
 pub use pools::PoolUnderLook;
 
 /// Something that was looked at.

@@ -2,6 +2,7 @@
 
 use central_api_wire::deployment::Deployment;
 use code_storage::NativePull;
+use code_storage::objects::Store;
 use code_storage::plan::StepAction;
 use serde_json::{Map, Value};
 use url::Url;
@@ -30,15 +31,20 @@ const OF_PREFECT: [&str; 5] =
 pub(crate) fn of_deployment(deployment: &Deployment) -> Vec<CodeStep> {
     let steps = deployment.pull_steps.as_ref().and_then(Value::as_array).into_iter().flatten();
     let read = |step: &Value| match step.as_object().map(|step| step.iter().collect::<Vec<_>>()).as_deref() {
-        Some([(name, inputs)]) => {
-            CodeStep { step: (*name).clone(), source: source(name, inputs.as_object().unwrap_or(&Map::new())) }
-        }
-        Some(_) | None => CodeStep { step: "(a step that is none)".to_owned(), source: CodeSource::Unknown },
+        Some([(name, inputs)]) => unverifiable(name, source(name, inputs.as_object().unwrap_or(&Map::new()))),
+        Some(_) | None => unverifiable("(a step that is none)", CodeSource::Unknown),
     };
-    let storage = deployment
-        .storage_document_id
-        .map(|_| CodeStep { step: "(the deployment's storage block)".to_owned(), source: CodeSource::Unknown });
+    let storage = deployment.storage_document_id.map(|_| of_storage());
     steps.map(read).chain(storage).collect()
+}
+
+fn unverifiable(step: &str, source: CodeSource) -> CodeStep {
+    CodeStep { step: step.to_owned(), source, is_verifiable: false }
+}
+
+/// The block says from where, and may be of any kind.
+fn of_storage() -> CodeStep {
+    unverifiable("(the deployment's storage block)", CodeSource::Unknown)
 }
 
 /// The steps as the worker is going to run them.
@@ -46,14 +52,18 @@ pub(crate) fn of_pull(pull: &NativePull) -> Vec<CodeStep> {
     let read = |step: &code_storage::plan::NativeStep| {
         let name = &step.record.qualified_name;
         let source = match &step.planned {
+            // An earlier step says from where, when it has run.
+            StepAction::GitClone(_) if step.waits() => CodeSource::Unknown,
             StepAction::GitClone(clone) => CodeSource::Known(spellings(clone.repository.as_str())),
             StepAction::SetWorkingDirectory(_) => CodeSource::None,
             StepAction::RunShellScript(_) | StepAction::PipInstall(_) => CodeSource::Unknown,
             StepAction::Fetch(_) => source(name, &step.record.inputs),
         };
-        CodeStep { step: name.clone(), source }
+        CodeStep { step: name.clone(), source, is_verifiable: matches!(step.planned, StepAction::GitClone(_)) }
     };
-    pull.steps().iter().map(read).collect()
+    // What is on this machine is not brought.
+    let storage = pull.storage().filter(|fetch| !matches!(fetch.pull.store, Store::Local(_)));
+    pull.steps().iter().map(read).chain(storage.map(|_| of_storage())).collect()
 }
 
 fn source(name: &str, inputs: &Map<String, Value>) -> CodeSource {

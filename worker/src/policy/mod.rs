@@ -3,6 +3,7 @@
 //! What a policy says about a run is decided in `worker_core::policy`; this is where it comes from and how it is changed while
 //! the daemon runs. A file that cannot be used any more never puts a policy out of force.
 
+mod asking;
 pub(crate) mod code;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
 use worker_config::{ConfigErrors, PolicyFile, STANDARD_POLICY_FILE};
-use worker_core::policy::{Judgement, Policy, Request, Subject};
+use worker_core::policy::{Judgement, Policy, Request, RequiredSignature, Subject};
+
+pub(crate) use asking::{Asked, Ruling};
 
 use crate::registry::KINDS;
 
@@ -91,6 +94,11 @@ impl PolicyInForce {
         self.current().map(|policy| policy.judge(subject, request)).unwrap_or_default()
     }
 
+    /// By whom the code of a run has to be signed.
+    pub fn signatures(&self, subject: &Subject) -> Vec<RequiredSignature> {
+        self.current().map(|policy| policy.signatures(subject)).unwrap_or_default()
+    }
+
     /// Where the rules come from.
     pub fn path(&self) -> &Utf8Path {
         self.0.named.as_deref().unwrap_or(Utf8Path::new(STANDARD_POLICY_FILE))
@@ -104,6 +112,18 @@ impl PolicyInForce {
 /// What a policy file says, as the daemon of this process's user would read it.
 pub(crate) const fn file(path: &Utf8Path, user: u32) -> PolicyFile<'_> {
     PolicyFile { path, user, kinds: &KINDS }
+}
+
+/// What the rules in force say, for people: whoever asks need not be the daemon's user, so whom the file belongs to is not asked.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub(crate) fn looked_at(named: Option<&Utf8Path>) -> Result<Option<Policy>, ConfigErrors> {
+    let standard = Utf8Path::new(STANDARD_POLICY_FILE);
+    if named.is_none() && matches!(standard.try_exists(), Ok(false)) {
+        return Ok(None);
+    }
+    file(named.unwrap_or(standard), geteuid().as_raw()).check().map(Some)
 }
 
 fn read(named: Option<&Utf8Path>) -> Result<Option<Policy>, UnusablePolicy> {

@@ -14,9 +14,11 @@ use central_api_wire::work_pool::WorkPool;
 use infra_contract::InfraError;
 use serde::Serialize;
 use serde_json::Value;
+use worker_config::SandboxChoice;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, TransitionId};
 use worker_core::job_configuration::JobConfigurationError;
+use worker_core::policy::{CodeStep, Policy};
 use worker_core::spec::RunSpec;
 
 pub(crate) use difference::{Difference, differences};
@@ -24,6 +26,7 @@ pub(crate) use question::{Question, question_of_deployment, question_of_run};
 pub(crate) use values::Shown;
 
 use crate::configuring::Configuring;
+use crate::policy::{self, Asked, Ruling};
 use crate::registry::{KINDS, Registered, Registry};
 use crate::run::{ErrorChain, RunSettings, with_hint};
 use crate::{pulling, references};
@@ -36,6 +39,10 @@ pub(crate) struct Renderer<'a> {
     pub(crate) registry: &'a Registry,
     /// What a daemon would give its runs.
     pub(crate) settings: &'a RunSettings,
+    /// How it would keep local processes apart.
+    pub(crate) sandbox: &'a SandboxChoice,
+    /// The rules that runs have to satisfy, if there are any.
+    pub(crate) policy: Option<&'a Policy>,
     /// The name that the worker would have.
     pub(crate) worker_name: Option<&'a str>,
     /// The kind to render for, if not the pool's.
@@ -55,6 +62,12 @@ pub(crate) struct Rendering {
     pub(crate) kind: String,
     /// Who brings the code.
     pub(crate) code: String,
+    /// What the policy says, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Ruling>,
+    /// What it is said about.
+    #[serde(skip)]
+    pub(crate) asked: Asked,
     /// What the plugin would start.
     pub(crate) plan: Value,
     /// The job configuration, and where each value comes from.
@@ -139,6 +152,7 @@ impl Renderer<'_> {
             key: LaunchKey { run: flow_run.id, claim: TransitionId(uuid::Uuid::nil()) },
             plugin: &*plugin,
             settings: self.settings,
+            sandbox: self.sandbox,
             worker_name: self.worker_name.unwrap_or(&made_up),
             worker_id: None,
             pool: &pool,
@@ -152,31 +166,41 @@ impl Renderer<'_> {
         let mut spec = configuring.spec(value).await??;
         let sources = configuring.sources()?;
         let values = values::of(&spec, &sources);
-        let code = self.expect_code(&mut spec, &*plugin, deployment.as_ref()).await?;
+        let (code, steps) = self.expect_code(&mut spec, &*plugin, deployment.as_ref()).await?;
         let plan = plugin.prepare(&spec).await?;
         let seen =
             if looks { plugin.seen(flow_run.id, &plan).await.map_err(RenderError::Unseen) } else { Ok(Vec::new()) };
         let seen = seen.map(|seen| seen.into_iter().map(|theirs| values::without_secrets(theirs, &spec)).collect());
+        let asked = Asked {
+            kind: plugin.kind().as_str().to_owned(),
+            pool: pool.name.clone(),
+            deployment: deployment.as_ref().map(|deployment| format!("{}/{}", flow.name, deployment.name)),
+            infrastructure: plan.requested,
+            code: steps,
+        };
         let rendering = Rendering {
             flow_run: flow_run.name.clone(),
-            deployment: deployment.as_ref().map(|deployment| format!("{}/{}", flow.name, deployment.name)),
+            deployment: asked.deployment.clone(),
             pool: pool.name.clone(),
             kind: kind.to_owned(),
             code,
+            policy: self.policy.map(|policy| asked.judged_by(policy)),
+            asked,
             plan: values::without_secrets(plan.shown, &spec),
             values,
         };
         Ok((rendering, seen))
     }
 
-    /// Puts into the spec where the code would be, and says who would bring it.
+    /// Puts into the spec where the code would be, and says who would bring it and by which steps.
     async fn expect_code(
         &self,
         spec: &mut RunSpec,
         plugin: &dyn infra_contract::InfraPlugin,
         deployment: Option<&Deployment>,
-    ) -> Result<String, RenderError> {
-        let Some(deployment) = deployment else { return Ok("the run has no deployment".to_owned()) };
+    ) -> Result<(String, Vec<CodeStep>), RenderError> {
+        let Some(deployment) = deployment else { return Ok(("the run has no deployment".to_owned(), Vec::new())) };
+        let as_deployed = |text: String| (text, policy::code::of_deployment(deployment));
         let client = self.client;
         let fetch =
             |reference| async move { references::fetch(client, &reference).await.map_err(RenderError::Reference) };
@@ -185,23 +209,25 @@ impl Renderer<'_> {
             let planned = pulling::plan(deployment, &site, fetch).await?;
             spec.entrypoint = planned.ok().and_then(|pull| pulling::entrypoint_elsewhere(&pull));
             if spec.entrypoint.is_some() {
-                return Ok("`worker pull` brings it, in a container of its own".to_owned());
+                return Ok(as_deployed("`worker pull` brings it, in a container of its own".to_owned()));
             }
         }
         if !pulling::starts_the_engine(spec) {
-            return Ok("left to the command, or to the flow's process in its working directory".to_owned());
+            let left = "left to the command, or to the flow's process in its working directory";
+            return Ok(as_deployed(left.to_owned()));
         }
         let site = pulling::site(plugin, &self.settings.worker_environment, spec);
         Ok(match pulling::plan(deployment, &site, fetch).await? {
             Ok(pull) => {
                 let start = self.settings.code_directory.join(format!("{}-code", spec.key));
                 spec.code = Some(pull.expected(&start));
-                match pull.storage() {
+                let text = match pull.storage() {
                     Some(storage) => format!("the worker fetches it from {} first", storage.pull),
                     None => format!("the worker runs the {} pull steps first", pull.steps().len()),
-                }
+                };
+                (text, policy::code::of_pull(&pull))
             }
-            Err(reason) => format!("the flow's own process brings it: {reason}"),
+            Err(reason) => as_deployed(format!("the flow's own process brings it: {reason}")),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use central_api_wire::deployment::Deployment;
 use code_storage::plan::{NativeStep, StepAction, StepRecord};
-use code_storage::{EngineReason, NativePull, PullLog, PullOptions, Pulled, RunSite};
+use code_storage::{CodeError, EngineReason, NativePull, PullLog, PullOptions, Pulled, RunSite};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ pub(super) async fn bring(
     match pulling::plan(deployment, &site, |reference| async move { fetch(cx, &reference).await }).await? {
         Ok(pull) => {
             judge.code(&policy::code::of_pull(&pull))?;
-            pull_here(cx, deployment, environment_here(spec, &site), &pull).await
+            pull_here(cx, deployment, environment_here(spec, &site, judge), &pull, judge).await
         }
         Err(reason) => {
             judge.code(&policy::code::of_deployment(deployment))?;
@@ -79,8 +79,15 @@ pub(super) async fn entrypoint_elsewhere(
 /// What of the run's environment counts for programs that bring its code here. Of a container's, which is another machine's,
 /// only its way to the network: its `PATH` or its certificates are not here, and `GIT_SSH_COMMAND` would be a program of the
 /// run's that is executed outside of its container.
-fn environment_here(spec: &RunSpec, site: &RunSite) -> BTreeMap<String, String> {
-    if site.is_here { spec.env.clone() } else { pulling::proxies(&spec.env).collect() }
+///
+/// The same holds for a process of another user, which would have its programs executed as the worker's; and for code that has to
+/// be signed: with a `PATH` or a `GIT_CONFIG_...` of its own, a run could say what comes.
+fn environment_here(spec: &RunSpec, site: &RunSite, judge: &Judge<'_>) -> BTreeMap<String, String> {
+    if site.is_here && !site.is_of_another_user && judge.signatures().iter().all(|required| required.only_reports) {
+        spec.env.clone()
+    } else {
+        pulling::proxies(&spec.env).collect()
+    }
 }
 
 /// What the steps of a run print goes to its log, and what they take is counted.
@@ -102,6 +109,7 @@ async fn pull_here(
     deployment: &Deployment,
     env: BTreeMap<String, String>,
     pull: &NativePull,
+    judge: &Judge<'_>,
 ) -> Result<Option<CodeInPlace>, PrepareError> {
     let checkout = checkout(cx);
     if cx.is_resumed {
@@ -109,7 +117,7 @@ async fn pull_here(
         remove(cx).await;
     }
     let tell = |step: &_, end| cx.around.api.emit(pull_step_event(cx.offer.key.run, deployment, step, end));
-    let options = PullOptions { env, ..cx.around.settings.pulling.clone() };
+    let options = PullOptions { env, signatures: judge.signatures(), ..cx.around.settings.pulling.clone() };
     let pulled = match pulling::into(&checkout, pull, &options, &Pulling(cx), &CancellationToken::new()).await {
         Ok(pulled) => pulled,
         Err(failure) if failure.is_left_to_engine() => {
@@ -120,10 +128,14 @@ async fn pull_here(
         Err(failure) => {
             failure.executed.iter().for_each(|step| tell(step, StepEnd::Executed));
             failure.failed.iter().for_each(|step| tell(step, StepEnd::Failed));
-            return Err(PrepareError::Code(failure.error));
+            return Err(match failure.error {
+                CodeError::Unsigned(objection) => PrepareError::Refused(*objection),
+                error => PrepareError::Code(error),
+            });
         }
     };
     pulled.executed.iter().for_each(|step| tell(step, StepEnd::Executed));
+    judge.report(pulled.checkouts.iter().flat_map(|checkout| &checkout.reported));
     cx.log().info(pulling::summary(pull, &pulled));
     label(cx, &pulled).await;
     // A flow's process that pulls by itself begins there too, and so can import from there: the checkout by its folder's

@@ -9,6 +9,7 @@ use central_api_wire::flow_run::FlowRun;
 use central_api_wire::work_pool::WorkPool;
 use code_storage::PullOptions;
 use infra_contract::InfraPlugin;
+use worker_config::SandboxChoice;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, WorkerId};
 use worker_core::machine::Run;
@@ -102,6 +103,8 @@ pub struct Surroundings {
     pub rerun: Arc<RerunPolicy>,
     /// Where traces of runs go.
     pub traces: Traces,
+    /// How local processes are kept apart.
+    pub sandbox: Arc<SandboxChoice>,
 }
 
 impl Surroundings {

@@ -2,7 +2,7 @@
 
 use central_api_wire::deployment::Deployment;
 use central_api_wire::flow_run::Flow;
-use worker_core::policy::{CodeStep, Objection, Request, Requested, Subject};
+use worker_core::policy::{CodeStep, Objection, Request, Requested, RequiredSignature, Subject};
 
 use super::context::RunContext;
 use super::prepare::PrepareError;
@@ -44,13 +44,23 @@ impl<'c> Judge<'c> {
         self.judge(Request::Code(steps))
     }
 
-    fn judge(&self, request: Request<'_>) -> Result<(), PrepareError> {
-        let judgement = self.cx.around.policy.judge(&self.subject, request);
-        for Objection { rule, why, .. } in judgement.reported {
+    /// By whom the code has to be signed: that is seen when it is there.
+    pub(super) fn signatures(&self) -> Vec<RequiredSignature> {
+        self.cx.around.policy.signatures(&self.subject)
+    }
+
+    /// Says what rules object to that only report.
+    pub(super) fn report<'o>(&self, reported: impl IntoIterator<Item = &'o Objection>) {
+        for Objection { rule, why, .. } in reported {
             self.cx.log().warn(format!(
                 "The worker's policy would refuse this run by the rule `{rule}`, which only reports: {why}"
             ));
         }
+    }
+
+    fn judge(&self, request: Request<'_>) -> Result<(), PrepareError> {
+        let judgement = self.cx.around.policy.judge(&self.subject, request);
+        self.report(&judgement.reported);
         judgement.refused.map_or(Ok(()), |objection| Err(PrepareError::Refused(objection)))
     }
 }

@@ -107,6 +107,7 @@ async fn configure(cx: &RunContext, deployment: Option<&Deployment>, flow: &Flow
         settings: &cx.around.settings,
         worker_name: &cx.around.identity.name,
         worker_id: cx.around.identity.id.get().copied(),
+        sandbox: &cx.around.sandbox,
         pool: &cx.offer.pool,
         flow_run: &cx.offer.flow_run,
         flow,

@@ -14,11 +14,13 @@ use central_api_wire::flow_run::{AnyOf, FlowRun, FlowRunFilter, FlowRunsFilterRe
 use central_api_wire::state::StateType;
 use jiff::{SignedDuration, Timestamp};
 use worker_core::ids::RunId;
+use worker_core::policy::Judgement;
 
 pub(crate) use report::{Launch, Report};
 pub(crate) use tally::Tally;
 
-use crate::rendering::{RenderError, Renderer, question_of_run};
+use crate::policy::Ruling;
+use crate::rendering::{RenderError, Renderer, Rendering, question_of_run};
 
 /// The longest page that servers give.
 const PAGE: u32 = 200;
@@ -118,6 +120,10 @@ impl<'a> Shadow<'a> {
         let mut reports = Vec::new();
         if is_new {
             let launch = match self.renderer.render(&question).await {
+                Ok(Rendering {
+                    policy: Some(Ruling { judgement: Judgement { refused: Some(objection), .. }, .. }),
+                    ..
+                }) => Launch::Crashed { reason: objection.for_people() },
                 Ok(rendering) => {
                     Launch::Launched { deployment: rendering.deployment, code: rendering.code, plan: rendering.plan }
                 }

@@ -18,6 +18,7 @@ fn here() -> RunSite {
     RunSite {
         shares_file_system: true,
         is_here: true,
+        is_of_another_user: false,
         python: Some("/usr/bin/python3".into()),
         environment: [("HOME".to_owned(), "/home/runs".to_owned())].into(),
     }

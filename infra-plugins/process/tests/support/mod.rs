@@ -64,6 +64,7 @@ impl Bench {
             inheritance: Inheritance::Everything,
             confinement: Confinement::default(),
             warm: Warm::Off,
+            profiles: BTreeMap::new(),
             runs_directory,
             owner,
             supervisor,

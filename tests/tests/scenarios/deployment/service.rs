@@ -151,3 +151,23 @@ async fn a_daemon_that_waits_for_runs_asks_systemd_for_more_time() {
     it.lab.reaches(run, StateType::Completed).await;
     assert!(daemon.exited(Duration::from_secs(20)).await.success());
 }
+
+#[tokio::test]
+async fn a_profile_that_is_not_there_is_no_api_to_install_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, profiles) = (folder.path().join("root"), folder.path().join("profiles.toml"));
+    fs_err::create_dir_all(root.join("etc")).unwrap();
+    fs_err::write(&profiles, "[profiles.ours]\nPREFECT_API_URL = \"http://api.test/api\"\n").unwrap();
+    let install = |profile: &str| {
+        let spec = DaemonSpec::bare().env("PREFECT_PROFILES_PATH", &profiles);
+        spec.args(["--profile", profile, "service", "install", "--root", root.to_str().unwrap()])
+    };
+    let refused = install("nobody").finish().await;
+    assert_eq!(refused.status.code(), Some(1), "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains("there is no 'nobody'"), "{}", refused.stderr);
+    assert!(!root.join("etc/worker").exists() && !root.join("etc/systemd").exists(), "nothing was made");
+    let done = install("ours").finish().await;
+    assert!(done.status.success(), "{}{}", done.stdout, done.stderr);
+    let variables = fs_err::read_to_string(root.join("etc/worker/worker.env")).unwrap();
+    assert!(variables.contains("http://api.test/api"), "{variables}");
+}

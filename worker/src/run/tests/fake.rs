@@ -363,6 +363,7 @@ impl Stage {
             secrets: crate::redaction::KnownSecrets::default(),
             rerun: Arc::clone(&self.rerun),
             traces: crate::traces::Traces::default(),
+            sandbox: Arc::default(),
         }
     }
 }
