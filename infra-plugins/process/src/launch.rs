@@ -102,6 +102,7 @@ async fn start_warm(
         // Whoever would have answered is gone. If it has claimed the run before, whoever is started now finds that.
         Err(error) => {
             tracing::debug!(run_id = %spec.key.run, %error, "a forked supervisor is gone; the run starts cold");
+            warm.distrust(spec).await;
             spec.asked_at = now();
             Ok(None)
         }

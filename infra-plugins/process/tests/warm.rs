@@ -105,7 +105,7 @@ async fn a_run_is_forked_and_ends_as_it_would_have() {
     assert_eq!(machine.way(&Machine::spec(SAYS)).await, "warm");
     let (output, report) =
         machine.bench.run(&Machine::spec("import sys; print(*sys.argv[1:], sys.orig_argv[1:]); sys.exit(7)")).await;
-    assert_eq!((output.as_str(), report.exit), (" ['-m', 'prefect.engine']\n", Exit::Code(7)));
+    assert_eq!((output.as_str(), report.exit), ("['-m', 'prefect.engine']\n", Exit::Code(7)));
     let (_, report) = machine.bench.run(&Machine::spec("import os; os.kill(os.getpid(), 9)")).await;
     assert_eq!(report.exit, Exit::Signal(9));
     assert_eq!(machine.zygotes().len(), 1);
@@ -177,7 +177,7 @@ async fn what_a_fork_would_do_otherwise_starts_cold() {
     spec.env.insert("PLUGINS".to_owned(), "1".to_owned());
     assert_eq!(machine.way(&spec).await, "cold");
     // Whoever wants a seed for each process has one.
-    spec.env = variables(&[("SCRIPT", SAYS), ("PYTHONHASHSEED", "random")]);
+    let spec = RunSpec { env: variables(&[("SCRIPT", SAYS), ("PYTHONHASHSEED", "random")]), ..engine_run() };
     assert_eq!(machine.way(&spec).await, "cold");
 }
 
