@@ -20,7 +20,7 @@ pub(crate) fn text(programs: &Programs, before: &str) -> String {
         version(programs.worker()),
     ];
     lines.extend(programs.prefect().map(|prefect| format!("Prefect {}", version(prefect))));
-    lines.iter().fold(String::new(), |all, line| all + "- " + line + "\n")
+    format!("- {}\n", lines.join("\n- "))
 }
 
 /// Averages over 1, 5 and 15 minutes.

@@ -74,6 +74,6 @@ mod tests {
         let usage = Usage::of(std::process::id());
         assert!(usage.resident >= usage.proportional && usage.proportional > 0.5, "{usage:?}");
         assert!(usage.threads >= 1.0, "{usage:?}");
-        assert_eq!(Usage::of(0).threads, 0.0);
+        assert!(Usage::of(0).threads < 1.0);
     }
 }

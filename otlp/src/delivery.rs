@@ -23,7 +23,7 @@ const GATHERED_FOR: Duration = Duration::from_secs(2);
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
 /// However long a collector wants to be left alone.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long what is left at the end may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -127,7 +127,7 @@ impl Delivery {
                 () = stop.cancelled() => return Some(batch),
                 sent = exporter.send(&batch) => sent,
             };
-            let Some(error) = self.settle(&batch, sent) else { return None };
+            let error = self.settle(&batch, sent)?;
             let pause = pauses.next().filter(|_| error.is_transient());
             let Some(pause) = pause else {
                 self.give_up(count(&batch), &error);

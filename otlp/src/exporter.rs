@@ -166,7 +166,9 @@ impl Exporter {
 
     /// Takes out of spans what must not be told. Once for each batch, however often it is sent.
     pub(crate) fn redact(&self, spans: &mut [Span]) {
-        spans.iter_mut().for_each(|span| span.redact(&*self.redact));
+        for span in spans {
+            span.redact(&*self.redact);
+        }
     }
 
     /// How many of the spans were rejected although the request was taken.

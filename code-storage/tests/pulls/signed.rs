@@ -212,7 +212,7 @@ async fn submodules_are_those_that_the_signed_commit_names() {
     assert_eq!(git_in(&checkout.root.join("part"), &["rev-parse", "HEAD"]), named);
 }
 
-/// A home of GnuPG in the test's directory, with a key of each name; its agent ends with the directory.
+/// A home of `GnuPG` in the test's directory, with a key of each name; its agent ends with the directory.
 fn gpg_home(site: &Site, names: &[&str]) -> Utf8PathBuf {
     let home = site.run_directory("gnupg");
     fs_err::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();

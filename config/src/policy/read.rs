@@ -128,11 +128,8 @@ impl PolicyReading<'_> {
                     rule.signed_by = Some(self.signers(&dotted, value, line));
                 }
                 (other, _) => {
-                    let more = match topic {
-                        Topic::Images => Some(BY_DIGEST),
-                        Topic::Repositories => Some(SIGNED_BY),
-                        _ => None,
-                    };
+                    let of_topic = [(Topic::Images, BY_DIGEST), (Topic::Repositories, SIGNED_BY)];
+                    let more = of_topic.into_iter().find(|(its, _)| *its == topic).map(|(_, name)| name);
                     let known: Vec<&str> = [ALLOW, DENY].into_iter().chain(more).collect();
                     self.unknown_in(&path, other, line, &known);
                 }

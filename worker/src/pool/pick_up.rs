@@ -297,8 +297,8 @@ mod tests {
         assert_eq!(act(&pick_up, now), Some((UNTIL_COMMITTED, Act::Ask)));
         assert_eq!(pick_up.unseen(), [run(1)]);
         pick_up.answered(&[(run(1), clock() + SignedDuration::from_secs(70))], PREFETCH, clock());
-        assert_eq!(act(&pick_up, now), Some((Duration::from_secs(60), Act::Poll)));
-        pick_up.polls(clock() + SignedDuration::from_secs(60));
+        assert_eq!(act(&pick_up, now), Some((Duration::from_mins(1), Act::Poll)));
+        pick_up.polls(clock() + SignedDuration::from_mins(1));
         assert_eq!(act(&pick_up, now), None);
     }
 
@@ -329,7 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn runs_of_schedules_are_asked_for_once_unless_there_are_any() {
         let now = Instant::now();
-        let mut pick_up = PickUp::new(Duration::from_secs(60), PREFETCH);
+        let mut pick_up = PickUp::new(Duration::from_mins(1), PREFETCH);
         assert_eq!(act(&pick_up, now), None, "the first poll comes first");
         polled_in_vain(&mut pick_up, now);
         assert_eq!(act(&pick_up, now), Some((Duration::ZERO, Act::LookAhead)));

@@ -128,9 +128,10 @@ async fn pull_here(
         Err(failure) => {
             failure.executed.iter().for_each(|step| tell(step, StepEnd::Executed));
             failure.failed.iter().for_each(|step| tell(step, StepEnd::Failed));
-            return Err(match failure.error {
-                CodeError::Unsigned(objection) => PrepareError::Refused(*objection),
-                error => PrepareError::Code(error),
+            return Err(if let CodeError::Unsigned(objection) = failure.error {
+                PrepareError::Refused(*objection)
+            } else {
+                PrepareError::Code(failure.error)
             });
         }
     };
