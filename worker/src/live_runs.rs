@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use worker_core::ids::{LaunchKey, RunId};
 use worker_core::machine::Input;
 
-pub use glance::{Glance, Seen, Stage};
+pub use glance::{Glance, Progress, Seen, Stage};
 
 mod glance;
 

@@ -19,7 +19,7 @@ use crate::folder::{EXIT, RunFolder, output_name};
 
 /// How often a folder is looked at that cannot be watched, and one that can: a lost notice must not hold a run for ever.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-const DOUBT_INTERVAL: Duration = Duration::from_secs(10);
+const DOUBT_INTERVAL: Duration = Duration::from_secs(30);
 
 type Watched = Arc<Mutex<HashMap<i32, Senders>>>;
 

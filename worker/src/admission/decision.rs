@@ -31,6 +31,17 @@ pub(super) struct Limits {
     pub(super) runnable: u64,
     /// Of runs on their way of which the machine shows nothing yet.
     pub(super) starting: u64,
+    /// Of runs that were admitted and not launched yet.
+    pub(super) unlaunched: u64,
+}
+
+/// Runs on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OnTheWay {
+    /// Those of which the machine shows nothing yet.
+    pub(super) unseen: u64,
+    /// Those among them that are not launched.
+    pub(super) unlaunched: u64,
 }
 
 /// Why a run is not started now.
@@ -60,7 +71,8 @@ impl fmt::Display for Hold {
 
 /// Decides. Where none of our runs is live, holding one back would make nothing freer: a machine that others keep busy, or
 /// whose memory others use up, must still execute something.
-pub(super) fn decide(load: &Load, starting: u64, nothing_runs: bool, limits: Limits) -> Option<Hold> {
+pub(super) fn decide(load: &Load, on_the_way: OnTheWay, nothing_runs: bool, limits: Limits) -> Option<Hold> {
+    let OnTheWay { unseen: starting, unlaunched } = on_the_way;
     if nothing_runs {
         return None;
     }
@@ -75,19 +87,22 @@ pub(super) fn decide(load: &Load, starting: u64, nothing_runs: bool, limits: Lim
         return Some(Hold::Processors);
     }
     // An idle machine bears anything for a moment: five hundred interpreters are all there before the first of them shows.
-    (load.runnable.is_some() && starting >= limits.starting).then_some(Hold::Starting)
+    let is_unseen = load.runnable.is_some() && starting >= limits.starting;
+    // Also where the machine is not looked at: the memory of a launch is many times that of a run that executes, and what a
+    // burst of launches has grown is given back late or never.
+    (is_unseen || unlaunched >= limits.unlaunched).then_some(Hold::Starting)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { memory_percent: 90, runnable: 8, starting: 16 };
+    const LIMITS: Limits = Limits { memory_percent: 90, runnable: 8, starting: 16, unlaunched: 64 };
     const IDLE: Load =
         Load { memory_used: Some(20), memory_stalls: Some(0.0), processor_stalls: Some(1.0), runnable: Some(1) };
 
     fn decided(load: Load, starting: u64) -> Option<Hold> {
-        decide(&load, starting, false, LIMITS)
+        decide(&load, OnTheWay { unseen: starting, unlaunched: 0 }, false, LIMITS)
     }
 
     #[test]
@@ -120,12 +135,20 @@ mod tests {
         let busy = Load { processor_stalls: Some(99.0), runnable: Some(500), ..IDLE };
         let short = Load { memory_used: Some(99), memory_stalls: Some(50.0), ..IDLE };
         for load in [busy, short] {
-            assert_eq!(decide(&load, 0, true, LIMITS), None);
+            assert_eq!(decide(&load, OnTheWay::default(), true, LIMITS), None);
         }
     }
 
     #[test]
     fn what_the_machine_does_not_tell_holds_nothing() {
         assert_eq!(decided(Load::default(), 10_000), None);
+    }
+
+    #[test]
+    fn so_many_are_launched_at_a_time_whatever_the_machine_tells() {
+        for (unlaunched, hold) in [(63, None), (64, Some(Hold::Starting)), (10_000, Some(Hold::Starting))] {
+            let on_the_way = OnTheWay { unseen: 0, unlaunched };
+            assert_eq!(decide(&Load::default(), on_the_way, false, LIMITS), hold, "{unlaunched}");
+        }
     }
 }

@@ -29,6 +29,10 @@ const FRESH: Duration = Duration::from_millis(100);
 /// was not relieved.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
 
+/// So many runs for each processor are between their claim and their launch at the same time. More are not launched sooner,
+/// since a launch is work for the processors; fewer would wait for an API that answers slowly.
+const UNLAUNCHED_PER_CORE: u64 = 32;
+
 /// Decides for all pools of a daemon together. The default holds nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Admission(Option<Arc<Gate>>);
@@ -66,6 +70,7 @@ impl Admission {
             memory_percent: count(settings.max_memory_percent),
             runnable: per_core.saturating_mul(machine::processors()),
             starting: per_core.saturating_mul(2 * machine::own_processors()),
+            unlaunched: UNLAUNCHED_PER_CORE * machine::own_processors(),
         };
         let rate = settings.starts_per_second.map(|most| Rate::new(count(most), Instant::now()));
         let machine = settings.enabled.then(Machine::here);
@@ -99,9 +104,9 @@ impl Gate {
     fn admit(&self, now: Instant) -> Result<(), Hold> {
         let mut state = self.state();
         let load = state.load(now);
-        let starting = state.starting.count(&self.live, now);
+        let on_the_way = state.starting.count(&self.live, now);
         let nothing_runs = self.live.total() == 0;
-        let decided = decision::decide(&load, starting, nothing_runs, self.limits);
+        let decided = decision::decide(&load, on_the_way, nothing_runs, self.limits);
         let decided = decided.map_or_else(|| state.rate.as_mut().map_or(Ok(()), |rate| rate.take(now)), Err);
         match decided {
             Ok(()) => state.goes_on(now),

@@ -1,5 +1,6 @@
 //! What a live run shows of itself to whoever does not execute it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use infra_contract::{CancelsRunning, Capabilities};
@@ -103,6 +104,19 @@ impl Seen {
     }
 }
 
+/// How far a run is, without what it is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The execution.
+    pub key: LaunchKey,
+    /// Where it is.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether its launch has said that it waits for something outside this machine.
+    pub waits: bool,
+}
+
 /// Shared between a run's actor, which writes, and everybody else.
 #[derive(Clone, Debug)]
 pub struct Glance(Arc<Shared>);
@@ -110,6 +124,8 @@ pub struct Glance(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     seen: Mutex<Seen>,
+    /// The launch waits for something outside this machine.
+    waits: AtomicBool,
     /// Told when the run gives back its slot before its end.
     changes: OnceLock<watch::Sender<u64>>,
 }
@@ -138,7 +154,7 @@ impl Glance {
             report_state: ReportState::default(),
             is_supervised: None,
         });
-        Self(Arc::new(Shared { seen, changes: OnceLock::new() }))
+        Self(Arc::new(Shared { seen, waits: AtomicBool::new(false), changes: OnceLock::new() }))
     }
 
     /// The same, for a run of a kind whose runs hold their slots so long.
@@ -166,6 +182,18 @@ impl Glance {
     /// The run as it is now.
     pub fn seen(&self) -> Seen {
         self.lock().clone()
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        let waits = self.0.waits.load(Ordering::Relaxed);
+        let seen = self.lock();
+        Progress { key: seen.key, stage: seen.stage, since: seen.since, waits }
+    }
+
+    /// The launch waits for something outside this machine: an image, a node.
+    pub(crate) fn waits(&self) {
+        self.0.waits.store(true, Ordering::Relaxed);
     }
 
     /// Takes in where a run is.

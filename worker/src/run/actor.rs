@@ -135,9 +135,10 @@ impl Actor {
             while let Some(effect) = self.to_do.pop_front() {
                 tracing::debug!(?effect, "effect");
                 let ends = matches!(effect, Effect::Forget | Effect::Leave);
-                self.carry_out(effect).await;
+                // In a box, so that a run that only executes does not keep room for what it did before.
+                Box::pin(self.carry_out(effect)).await;
                 if ends {
-                    self.finish_late_calls().await;
+                    Box::pin(self.finish_late_calls()).await;
                     return self.ended;
                 }
             }

@@ -174,7 +174,12 @@ fn checkout(cx: &RunContext) -> Utf8PathBuf {
 
 /// Removes the folder of an execution, if there is one. What cannot be removed is left behind and said.
 pub(super) async fn remove(cx: &RunContext) {
-    match fs_err::tokio::remove_dir_all(checkout(cx)).await {
+    let checkout = checkout(cx);
+    // Most runs have none, and need no thread to find that out.
+    if matches!(checkout.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
+        return;
+    }
+    match fs_err::tokio::remove_dir_all(checkout).await {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!("the run's checkout was not removed: {error}"),

@@ -40,6 +40,7 @@ impl LaunchLog for Launch<'_> {
     }
 
     async fn waiting(&self, why: &str) {
+        self.0.glance.waits();
         self.0.log().warn(why);
         waiting::announce(self.0, why).await;
     }

@@ -12,6 +12,7 @@ pub mod elsewhere;
 mod error_chain;
 mod hooks;
 mod judging;
+mod kept_resource;
 mod launch;
 mod log;
 mod patience;

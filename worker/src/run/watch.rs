@@ -33,7 +33,8 @@ pub(super) async fn watch(cx: &RunContext, handle: &Handle, told: Option<&Told>,
                                 cx.around.api.emit(told.subject.occurred(occurrence));
                             }
                         }
-                        Ok(InfraEvent::Waiting(why)) => waiting::announce(cx, &why).await,
+                        // Rare, and large: in a box it weighs nothing in the thousands of runs that do not wait.
+                        Ok(InfraEvent::Waiting(why)) => Box::pin(waiting::announce(cx, &why)).await,
                         Ok(InfraEvent::Diagnosis { severity, text }) => cx.log().diagnosis(severity, text),
                         Ok(InfraEvent::Exited(report)) => return Input::Exited(report),
                         Err(error) => {

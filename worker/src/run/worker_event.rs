@@ -1,6 +1,7 @@
 //! The events that a worker emits, as values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use central_api_wire::CLIENT_VERSION;
 use central_api_wire::deployment::Deployment;
@@ -16,6 +17,8 @@ use uuid::Uuid;
 use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, RunId};
 use worker_core::slug::slugify;
+
+use super::kept_resource::KeptResource;
 
 /// Events further apart than this are not linked: the server would wait for the first one in vain.
 const FOLLOWS_WITHIN_MINUTES: i64 = 5;
@@ -99,9 +102,9 @@ impl Submitted {
 /// What the events of one run are about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunSubject {
-    resource: Resource,
+    resource: KeptResource,
     /// Deployment, flow, flow run, tags, work pool: in this order.
-    related: Vec<Resource>,
+    related: Arc<[KeptResource]>,
 }
 
 impl RunSubject {
@@ -125,7 +128,11 @@ impl RunSubject {
             ])
         }));
         found.push(work_pool_related(pool));
-        Self { resource: worker, related: found }
+        Self { resource: worker.into(), related: found.into_iter().map(KeptResource::from).collect() }
+    }
+
+    fn related(&self) -> Vec<Resource> {
+        self.related.iter().map(KeptResource::resource).collect()
     }
 
     /// `prefect.worker.submitted-flow-run`.
@@ -135,7 +142,7 @@ impl RunSubject {
 
     /// The same that was emitted before.
     pub(super) fn submitted_before(&self, Submitted { id, occurred }: Submitted) -> Event {
-        let event = event("prefect.worker.submitted-flow-run", self.resource.clone(), self.related.clone(), None);
+        let event = event("prefect.worker.submitted-flow-run", self.resource.resource(), self.related(), None);
         Event { id, occurred, ..event }
     }
 
@@ -149,24 +156,24 @@ impl RunSubject {
         status_code: i32,
         submitted: Option<Submitted>,
     ) -> Event {
-        let mut related = self.related.clone();
+        let mut related = self.related();
         let run =
             related.iter_mut().find(|entry| entry.get("prefect.resource.role").is_some_and(|role| role == "flow-run"));
         if let Some(run) = run {
             run.insert("prefect.infrastructure.identifier".to_owned(), infrastructure.to_owned());
             run.insert("prefect.infrastructure.status-code".to_owned(), status_code.to_string());
         }
-        let event = event("prefect.worker.executed-flow-run", self.resource.clone(), related, None);
+        let event = event("prefect.worker.executed-flow-run", self.resource.resource(), related, None);
         let follows = submitted.and_then(|submitted| linked(event.occurred, submitted.occurred, submitted.id));
         Event { id: key.derived("executed"), follows, ..event }
     }
 
     /// What a plugin tells of the infrastructure: the worker that watches it is the last of what it relates to.
     pub(super) fn occurred(&self, occurrence: Occurrence) -> Event {
-        let mut worker = self.resource.clone();
+        let mut worker = self.resource.resource();
         worker.insert("prefect.resource.role".to_owned(), "worker".to_owned());
         let related = match occurrence.related {
-            ref said if said.is_empty() => self.related.iter().cloned().chain([worker]).collect(),
+            ref said if said.is_empty() => self.related().into_iter().chain([worker]).collect(),
             said => said,
         };
         Event {
@@ -182,7 +189,7 @@ impl RunSubject {
 
     /// An event of this worker about infrastructure that could not be made.
     pub(super) fn failed_launch(&self, name: &str) -> Event {
-        event(name, self.resource.clone(), self.related.clone(), None)
+        event(name, self.resource.resource(), self.related(), None)
     }
 
     /// `prefect.runner.cancelled-flow-run`, under the resource that Prefect's process worker uses for it.
@@ -193,8 +200,8 @@ impl RunSubject {
             ("prefect.version".to_owned(), CLIENT_VERSION.to_owned()),
         ]);
         let without_pool =
-            |entry: &&Resource| entry.get("prefect.resource.role").is_none_or(|role| role != "work-pool");
-        let related = self.related.iter().filter(without_pool).cloned().collect();
+            |entry: &&KeptResource| entry.get("prefect.resource.role").is_none_or(|role| role != "work-pool");
+        let related = self.related.iter().filter(without_pool).map(KeptResource::resource).collect();
         let event = event("prefect.runner.cancelled-flow-run", runner, related, None);
         Event { id: key.derived("cancelled"), ..event }
     }
