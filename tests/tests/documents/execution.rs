@@ -26,6 +26,7 @@ macro_rules! documents {
 
 documents! {
     readme: "README.md",
+    benchmarks: "docs/benchmarks.md",
     code: "docs/code.md",
     docker: "docs/docker.md",
     helm: "docs/helm.md",

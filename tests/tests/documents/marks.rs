@@ -18,7 +18,16 @@ const REASONS: [(&str, &[&str]); 3] = [
     // Other steps of the gate, and builds and measurements of the whole. That what they name is there is tested.
     (
         "minutes",
-        &["./quickstart", "./scripts/test", "cargo", "scripts/dist", "scripts/measure", "scripts/measure-docker"],
+        &[
+            "./quickstart",
+            "./scripts/test",
+            "cargo",
+            "just",
+            "scripts/bench",
+            "scripts/dist",
+            "scripts/measure",
+            "scripts/measure-docker",
+        ],
     ),
     // Registries of images and of Python packages.
     ("network", &["docker", "python3"]),
@@ -27,12 +36,14 @@ const REASONS: [(&str, &[&str]); 3] = [
 ];
 
 /// All marks: DOCUMENT: PROGRAM: REASON.
-const MARKS: [&str; 24] = [
+const MARKS: [&str; 26] = [
     "README.md: ./quickstart: minutes",
     "README.md: ./scripts/test: minutes",
     "README.md: cargo: minutes",
     "README.md: helm: cluster",
     "deploy/helm/worker/README.md: helm: cluster",
+    "docs/benchmarks.md: just: minutes",
+    "docs/benchmarks.md: scripts/bench: minutes",
     "docs/helm.md: docker: network",
     "docs/helm.md: helm: cluster",
     "docs/helm.md: helm: cluster",

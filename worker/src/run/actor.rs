@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use central_api_wire::deployment::Deployment;
@@ -39,8 +38,6 @@ const LATE_CALLS: Duration = Duration::from_secs(5);
 const AFTER_THE_REPORT: Duration = Duration::from_secs(35);
 /// How long the announcement of a launch waits for the run's labels.
 const LABELS_FIRST: Duration = Duration::from_secs(2);
-/// How long the id of a command's infrastructure waits for the report that it runs.
-const RUNNING_FIRST: Duration = Duration::from_secs(2);
 /// Pause between the tries of a journal that cannot be written.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -84,10 +81,6 @@ pub struct Actor {
     plan: Option<Arc<Plan>>,
     told: Option<Arc<Told>>,
     started: Started,
-    /// Tells that Running was reported.
-    running: Option<oneshot::Sender<()>>,
-    /// Whether what was started has ended well.
-    completed: Arc<AtomicBool>,
     /// When the API gave the run to this process.
     claimed: Option<Instant>,
     ended: Ended,
@@ -122,8 +115,6 @@ impl Actor {
             plan: None,
             told: None,
             started: Started::new(),
-            running: None,
-            completed: Arc::default(),
             claimed: None,
             ended: Ended::Over,
         }
@@ -279,28 +270,14 @@ impl Actor {
                 self.begin(async move { Answer::Input(launch::reattach(&cx, &handle).await) });
             }
             Effect::RecordInfra(handle) => {
-                if self.run.report_state == ReportState::Worker && !cx.is_resumed {
-                    let completed = Arc::clone(&self.completed);
-                    let (done, running) = oneshot::channel::<()>();
-                    self.running = Some(done);
-                    let record = async move {
-                        // Short commands have ended by then. What waits for its place is found by its id meanwhile.
-                        drop(tokio::time::timeout(RUNNING_FIRST, running).await);
-                        let is_over = completed.load(Ordering::Relaxed);
-                        report::record_infra(&cx, &handle, !is_over).await;
-                    };
-                    self.beside.push(record.boxed());
-                } else {
-                    self.beside.push(async move { report::record_infra(&cx, &handle, true).await }.boxed());
-                }
+                self.beside.push(async move { report::record_infra(&cx, &handle).await }.boxed());
             }
             Effect::ReportRunning => {
-                let (started, done) = (self.started.clone(), self.running.take());
+                let started = self.started.clone();
                 let report = async move {
                     if started.wait().await {
                         report::report_running(&cx).await;
                     }
-                    drop(done);
                 };
                 self.beside.push(report.boxed());
             }
@@ -359,7 +336,6 @@ impl Actor {
     fn report(&mut self, outcome: Outcome) {
         let (cx, told) = (Arc::clone(&self.cx), self.told.clone());
         let handle = self.run.handle().cloned();
-        self.completed.store(outcome == Outcome::Completed, Ordering::Relaxed);
         match outcome {
             Outcome::Completed | Outcome::Failed(_) => self.started.note(),
             Outcome::Settled(_) | Outcome::Crashed(_) | Outcome::Cancelled(_) | Outcome::Released => self.started.end(),

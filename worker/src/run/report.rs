@@ -288,18 +288,13 @@ pub(super) async fn report_running(cx: &RunContext) {
     tracing::debug!(?verdict, "Running was proposed");
 }
 
-/// Stores the infrastructure's id at the API, if that is still worth a call: of a command that has ended well nobody needs it.
-pub(super) async fn record_infra(cx: &RunContext, handle: &Handle, is_wanted: bool) {
+/// Stores the infrastructure's id at the API.
+pub(super) async fn record_infra(cx: &RunContext, handle: &Handle) {
     if has_moved_on(cx).await {
         return;
     }
     let name = &cx.offer.flow_run.name;
-    let stored = if is_wanted {
-        patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await
-    } else {
-        Ok(())
-    };
-    match stored {
+    match patiently(|| cx.around.api.set_infra_id(cx.offer.key.run, &handle.infra_id)).await {
         Ok(()) => {}
         Err(error) if error.is_not_found() => tracing::info!("the flow run was deleted while it was started"),
         Err(error) => cx.log().warn(format!(
