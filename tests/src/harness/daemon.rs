@@ -19,6 +19,7 @@ use super::{binary, processes};
 pub struct DaemonSpec {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
+    patience: Duration,
 }
 
 impl DaemonSpec {
@@ -39,7 +40,14 @@ impl DaemonSpec {
     /// The program without arguments, in an environment with nothing but `PATH`.
     pub fn bare() -> Self {
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        Self { args: Vec::new(), env: BTreeMap::from([("PATH".into(), path)]) }
+        Self { args: Vec::new(), env: BTreeMap::from([("PATH".into(), path)]), patience: SOON }
+    }
+
+    /// Bound for its start, which waits for the API.
+    #[must_use]
+    pub(super) const fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Adds an argument.
@@ -143,8 +151,9 @@ impl DaemonSpec {
 
     /// Starts it and waits until it says that it has started.
     pub async fn started(self) -> Daemon {
+        let patience = self.patience;
         let daemon = self.spawn();
-        daemon.stdout.wait_for(" started!", SOON).await;
+        daemon.stdout.wait_for(" started!", patience).await;
         daemon
     }
 

@@ -42,7 +42,7 @@ impl Lab {
 
     /// `worker start` against this API.
     pub fn daemon(&self) -> DaemonSpec {
-        DaemonSpec::start(self.api.api_url())
+        DaemonSpec::start(self.api.api_url()).patient(self.patience)
     }
 
     /// A name that was not given out before.

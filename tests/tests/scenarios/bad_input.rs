@@ -2,7 +2,7 @@
 
 use central_api_wire::state::StateType;
 use serde_json::{Map, json};
-use worker_tests::harness::{DaemonSpec, DeploymentSpec, Finished, Lab, SOON, process_template};
+use worker_tests::harness::{DaemonSpec, DeploymentSpec, Finished, Lab, process_template};
 
 use crate::in_memory::InMemory;
 
@@ -89,7 +89,7 @@ pub(crate) async fn a_broken_template_crashes_its_runs_until_it_is_mended(lab: &
 
         lab.api.update_pool(&pool.name, json!({"base_job_template": process_template()})).await;
         let mended = pool.command("true").await;
-        let deadline = tokio::time::Instant::now() + SOON;
+        let deadline = tokio::time::Instant::now() + lab.patience;
         while lab.ends(pool.run(mended).await, lab.patience).await.state_type != StateType::Completed {
             assert!(tokio::time::Instant::now() < deadline, "the mended template is not used");
         }

@@ -2,7 +2,7 @@
 
 use central_api_wire::state::StateType;
 use serde_json::json;
-use worker_tests::harness::{Lab, SOON, run_resource, until};
+use worker_tests::harness::{Lab, run_resource, until};
 
 use crate::marks::Marks;
 
@@ -22,7 +22,7 @@ pub(crate) async fn c085_a_cancelled_run_is_terminated_then_killed_and_reported(
         lab.api.events("prefect.runner.cancelled-flow-run", &run_resource(run)).await.pop()
     })
     .await;
-    until(SOON, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
+    until(lab.patience, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
 }
 
 /// A run whose process has not said Running yet is cancelled as well.
@@ -35,7 +35,7 @@ pub(crate) async fn a_pending_run_with_a_process_is_killed_and_cancelled(lab: &L
     lab.cancel(run).await;
     lab.reaches(run, StateType::Cancelled).await;
     assert_eq!(lab.history(run).await, ["Scheduled", "Pending", "Submitting", "Cancelling", "Cancelled"]);
-    until(SOON, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
+    until(lab.patience, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
 }
 
 pub(crate) async fn a_scheduled_run_that_is_cancelled_is_never_started(lab: &Lab) {

@@ -98,7 +98,7 @@ pub(crate) async fn c018_a_pool_of_another_type_is_warned_about_and_served(lab: 
     let name = lab.fresh_name("other-type");
     lab.api.create_pool(&name, "docker", process_template()).await;
     let daemon = lab.daemon().pool(&name).args(["--type", "process"]).started().await;
-    daemon.stderr.wait_for("Worker type mismatch!", SOON).await;
+    daemon.stderr.wait_for("Worker type mismatch!", lab.patience).await;
     let pool = lab.pool_named(&name).await;
     lab.reaches(pool.run(pool.command("true").await).await, StateType::Completed).await;
 }

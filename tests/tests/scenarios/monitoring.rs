@@ -249,9 +249,11 @@ async fn the_ports_of_prefects_settings_serve_what_they_always_did() {
         (answer.status(), answer.text().await.unwrap())
     };
     assert_eq!(get(&health, "/health").await, (StatusCode::OK, json!({"message": "OK"}).to_string()));
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/metrics"] {
         assert_eq!(get(&health, path).await.0, StatusCode::OK, "{path}");
     }
+    // It has started before it has read its pool.
+    it.lab.until("readiness", async || (get(&health, "/readyz").await.0 == StatusCode::OK).then_some(())).await;
     for path in ["/metrics", "/", "/any/path"] {
         assert!(get(&metrics, path).await.1.contains("worker_build_info{"), "{path}");
     }

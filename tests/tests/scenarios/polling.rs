@@ -5,7 +5,7 @@ use std::time::Instant;
 use central_api_wire::state::StateType;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use worker_tests::harness::{DeploymentSpec, Lab, RunSpec, SOON, command_variables, until};
+use worker_tests::harness::{DeploymentSpec, Lab, RunSpec, command_variables};
 
 use crate::in_memory::{InMemory, poll_path};
 use crate::marks::Marks;
@@ -110,7 +110,7 @@ pub(crate) async fn c048_overlapping_polls_submit_a_run_once(lab: &Lab) {
 pub(crate) async fn c049_a_future_run_is_taken_early_and_starts_on_time(lab: &Lab) {
     let (pool, marks) = (lab.pool().await, Marks::new());
     let deployment = pool.command(&marks.command("started")).await;
-    let due = Timestamp::now() + SignedDuration::from_secs(4);
+    let due = Timestamp::now() + SignedDuration::from_secs(10);
     let run = lab.api.create_run(deployment, RunSpec { due: Some(due), ..RunSpec::default() }).await;
     let _daemon = pool.daemon().args(["--prefetch-seconds", "60"]).started().await;
     let claimed = lab.reaches(run, StateType::Pending).await;
@@ -133,7 +133,7 @@ pub(crate) async fn c050_nothing_is_started_from_a_paused_pool_or_queue(lab: &La
     let run = pool.run(pool.command("true").await).await;
     lab.api.update_pool(&pool.name, json!({"is_paused": true})).await;
     let daemon = pool.daemon().started().await;
-    daemon.stdout.wait_for("is currently paused", SOON).await;
+    daemon.stdout.wait_for("is currently paused", lab.patience).await;
     pool.polled("default", 3).await;
     assert_eq!(lab.history(run).await, ["Scheduled"]);
 
@@ -158,7 +158,7 @@ pub(crate) async fn c055_of_two_workers_exactly_one_starts_a_run(lab: &Lab) {
     }
     let workers = [pool.daemon().spawn(), pool.daemon().spawn()];
     for worker in &workers {
-        worker.stdout.wait_for(" started!", SOON).await;
+        worker.stdout.wait_for(" started!", lab.patience).await;
     }
     for run in runs {
         lab.reaches(run, StateType::Completed).await;
@@ -203,7 +203,7 @@ pub(crate) async fn a_broken_pool_does_not_stop_another(lab: &Lab) {
     lab.api.create_pool(&broken, "no-such-kind", serde_json::Map::new()).await;
     let daemon = good.daemon().pool(&broken).started().await;
     lab.reaches(good.run(good.command("true").await).await, StateType::Completed).await;
-    until(SOON, "a word about the broken pool", async || daemon.stderr.has("no-such-kind").then_some(())).await;
+    daemon.stderr.wait_for("no-such-kind", lab.patience).await;
 }
 
 /// A run that the server refuses again and again, at the head of the queue and with one slot, neither keeps the others

@@ -2,7 +2,7 @@
 
 use central_api_wire::state::StateType;
 use serde_json::{Map, json};
-use worker_tests::harness::{DeploymentSpec, Lab, SOON, command_variables, until};
+use worker_tests::harness::{DeploymentSpec, Lab, command_variables, until};
 
 use crate::marks::Marks;
 
@@ -22,9 +22,9 @@ pub(crate) async fn an_ended_run_leaves_no_process_and_no_directory(lab: &Lab) {
     let run = pool.run(pool.command("sh -c 'echo left > behind'").await).await;
     let daemon = pool.daemon().started().await;
     lab.reaches(run, StateType::Completed).await;
-    until(SOON, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
+    until(lab.patience, "the end of its processes", async || daemon.offspring().is_empty().then_some(())).await;
     let left = || fs_err::read_dir(daemon.path("tmp")).unwrap().count();
-    until(SOON, "the removal of its directory", async || (left() == 0).then_some(())).await;
+    until(lab.patience, "the removal of its directory", async || (left() == 0).then_some(())).await;
 }
 
 pub(crate) async fn the_environment_of_a_run_names_it_and_the_api(lab: &Lab) {
@@ -59,7 +59,7 @@ pub(crate) async fn output_is_copied_unless_it_is_not_wanted(lab: &Lab) {
     let daemon = pool.daemon().started().await;
     lab.reaches(pool.run(silent).await, StateType::Completed).await;
     lab.reaches(pool.run(pool.command("echo to-be-seen").await).await, StateType::Completed).await;
-    daemon.stdout.wait_for("to-be-seen", SOON).await;
+    daemon.stdout.wait_for("to-be-seen", lab.patience).await;
     assert!(!daemon.stdout.has("not-to-be-seen"));
 }
 

@@ -1,4 +1,5 @@
-//! Scenarios on a real Prefect server, some in one lane because such a server is slow to start.
+//! Scenarios on a real Prefect server, some in one lane because such a server is slow to start. Where times of day or races
+//! matter it is on PostgreSQL: with SQLite it may be blocked by its own writers for a minute at a time.
 
 use worker_tests::harness::{Lab, PrefectServer};
 use worker_tests::lane;
@@ -9,7 +10,7 @@ use crate::{
 
 #[tokio::test]
 async fn polling_and_slots() {
-    let server = PrefectServer::start().await;
+    let server = PrefectServer::on_postgres().await;
     let lab = &Lab::on_server(server.rest.api_url());
     lane!(
         lab,
@@ -64,7 +65,7 @@ async fn runs() {
 
 #[tokio::test]
 async fn lifecycle_and_bad_input() {
-    let server = PrefectServer::start().await;
+    let server = PrefectServer::on_postgres().await;
     let lab = &Lab::on_server(server.rest.api_url());
     lane!(
         lab,
@@ -95,12 +96,12 @@ async fn flows_of_the_sdk() {
 
 #[tokio::test]
 async fn warm_flows_of_the_sdk() {
-    sdk::warm_flows(&PrefectServer::start().await).await;
+    sdk::warm_flows(&PrefectServer::on_postgres().await).await;
 }
 
 #[tokio::test]
 async fn warm_and_cold_starts() {
-    let server = PrefectServer::start().await;
+    let server = PrefectServer::on_postgres().await;
     warm::a_flow_cannot_tell_whether_it_started_warm(&server).await;
     warm::nothing_is_lost_with_a_zygote(&server).await;
 }

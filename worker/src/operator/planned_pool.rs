@@ -131,7 +131,9 @@ impl PlannedPool {
             Standing::Left { .. } => Health::Left,
             Standing::Served { .. } if age > UNANSWERED.max(self.plan.query_interval * INTERVALS) => Health::Unanswered,
             Standing::Served { view, .. } => match view.pool() {
-                None => Health::Missing,
+                None if view.is_missing() => Health::Missing,
+                // A worker that has just started serves the pool before it has read it.
+                None => Health::Opening,
                 Some(pool) if pool.is_paused => Health::Paused,
                 Some(_) => Health::Ok,
             },

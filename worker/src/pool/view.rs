@@ -13,6 +13,8 @@ pub struct PoolView(watch::Sender<Known>);
 #[derive(Clone, Debug, Default)]
 struct Known {
     pool: Option<Arc<WorkPool>>,
+    /// Whether the API has said anything about it: until then a pool that is not known may well exist.
+    is_told: bool,
     /// Counts what the channel delivered, so that a read which began before does not undo it.
     snapshots: u64,
 }
@@ -31,6 +33,12 @@ impl PoolView {
     /// The pool, if it is known.
     pub fn pool(&self) -> Option<Arc<WorkPool>> {
         self.0.borrow().pool.clone()
+    }
+
+    /// Whether the API has said that there is no such pool.
+    pub fn is_missing(&self) -> bool {
+        let known = self.0.borrow();
+        known.is_told && known.pool.is_none()
     }
 
     /// Waits until the pool is known. Cancel safe.
@@ -60,6 +68,7 @@ impl PoolView {
     pub fn delivered(&self, pool: WorkPool) {
         self.0.send_modify(|known| {
             known.pool = Some(Arc::new(pool));
+            known.is_told = true;
             known.snapshots += 1;
         });
     }
@@ -76,6 +85,7 @@ impl PoolView {
                 return false;
             }
             known.pool = pool.map(Arc::new);
+            known.is_told = true;
             true
         });
     }
@@ -108,11 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_was_deleted_is_not_known_any_more() {
+    fn a_pool_that_was_deleted_is_missing_and_one_that_was_not_read_yet_is_not() {
         let view = PoolView::default();
+        assert!(!view.is_missing());
         view.delivered(pool("p"));
+        assert!(!view.is_missing());
         view.read_ended(view.read_begins(), None);
         assert_eq!(name(&view), None);
+        assert!(view.is_missing());
     }
 
     #[test]
