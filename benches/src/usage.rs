@@ -3,12 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
+/// What supervisors are forked from is called.
+const FORK_SERVER: &str = "worker-forks";
+
 /// Processor time and memory of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// Its own processor time.
     pub(crate) own: Duration,
-    /// That of its children which have ended and been waited for, with their own.
+    /// That of its children with their own, as far as they live or have been waited for.
     pub(crate) children: Duration,
     /// Resident memory, MiB.
     pub(crate) resident: f64,
@@ -21,19 +24,14 @@ pub(crate) struct Usage {
 impl Usage {
     /// Of a process that lives; nothing of one that does not.
     pub(crate) fn of(pid: u32) -> Self {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name may hold spaces and parentheses; the fields after it do not.
-        let fields: Vec<&str> = stat.rsplit_once(") ").map_or_else(Vec::new, |(_, rest)| rest.split(' ').collect());
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok()).unwrap_or(0);
-        let time =
-            |first: usize| Duration::from_secs_f64(f64::from(ticks(first) + ticks(first + 1)) / ticks_per_second());
+        let stat = Stat::of(pid);
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         Self {
-            own: time(11),
-            children: time(13),
+            own: stat.own(),
+            children: stat.waited_for() + children(pid).into_iter().map(time_of_tree).sum::<Duration>(),
             resident: mebibytes(&rollup, "Rss:"),
             proportional: mebibytes(&rollup, "Pss:"),
-            threads: f64::from(ticks(17)),
+            threads: f64::from(stat.number(17)),
         }
     }
 
@@ -43,8 +41,50 @@ impl Usage {
     }
 }
 
+/// What the kernel counts of a process.
+struct Stat(String);
+
+impl Stat {
+    fn of(pid: u32) -> Self {
+        Self(fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+    }
+
+    /// A field, counted from the one after the name: that may hold spaces and parentheses.
+    fn number(&self, at: usize) -> u32 {
+        let after_the_name = self.0.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        after_the_name.split(' ').nth(at).and_then(|field| field.parse().ok()).unwrap_or(0)
+    }
+
+    fn time(&self, first: usize) -> Duration {
+        let ticks = self.number(first) + self.number(first + 1);
+        Duration::from_secs_f64(f64::from(ticks) / ticks_per_second())
+    }
+
+    fn own(&self) -> Duration {
+        self.time(11)
+    }
+
+    fn waited_for(&self) -> Duration {
+        self.time(13)
+    }
+}
+
+fn time_of_tree(pid: u32) -> Duration {
+    let stat = Stat::of(pid);
+    stat.own() + stat.waited_for() + children(pid).into_iter().map(time_of_tree).sum::<Duration>()
+}
+
+/// The uppermost living process of each run of a worker: its children, or those of what it has them forked from.
+pub(crate) fn runs_of(worker: u32) -> Vec<u32> {
+    let forks_for_it =
+        |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == FORK_SERVER);
+    let (servers, mut runs): (Vec<u32>, Vec<u32>) = children(worker).into_iter().partition(forks_for_it);
+    runs.extend(servers.into_iter().flat_map(children));
+    runs
+}
+
 /// The living children of a process.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
+fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads
         .flat_map(|thread| {

@@ -10,7 +10,7 @@ use crate::extent::Extent;
 use crate::figures::{Column, Report};
 use crate::stage::{POOL, Stage};
 use crate::subject::{Programs, Running};
-use crate::usage::{Usage, children};
+use crate::usage::{Usage, runs_of};
 
 /// So many are cancelled at once.
 const CANCELLED: usize = 500;
@@ -82,7 +82,7 @@ async fn cancel(stage: &Stage, worker: &mut Running, ids: &[RunId], who: Column,
 }
 
 fn supervisors(worker: &Running, runs: usize, report: &mut Report) {
-    let supervisors: Vec<Usage> = children(worker.pid()).into_iter().map(Usage::of).collect();
+    let supervisors: Vec<Usage> = runs_of(worker.pid()).into_iter().map(Usage::of).collect();
     let mean = |of: fn(&Usage) -> f64| supervisors.iter().map(of).sum::<f64>() / float(supervisors.len().max(1));
     let name = |figure: &str| format!("{runs} live runs: {figure}");
     report.add(name("supervisors"), Column::Ours, float(supervisors.len()));

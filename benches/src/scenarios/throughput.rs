@@ -10,7 +10,7 @@ use crate::extent::Extent;
 use crate::figures::{Column, Report, percentile};
 use crate::stage::{POOL, Stage};
 use crate::subject::{Programs, Running};
-use crate::usage::{Usage, children};
+use crate::usage::{Usage, runs_of};
 
 /// So much faster than the worker the API has to be for the figures to be the worker's.
 const HEADROOM: f64 = 2.0;
@@ -46,7 +46,7 @@ async fn of_worker(programs: &Programs, who: Column, runs: usize, report: &mut R
     let took = before.at.elapsed();
     // What the last runs cost is booked when their processes have been waited for.
     let pid = worker.pid();
-    stage.until(&mut worker, Duration::from_secs(5), |_| children(pid).is_empty()).await;
+    stage.until(&mut worker, Duration::from_secs(5), |_| runs_of(pid).is_empty()).await;
     let (after, asked_then) = (Moment::of(&worker), stage.traffic());
     report.count(who, stage.tally(&ids));
     if !is_done {

@@ -121,22 +121,23 @@ impl RunFolder {
         self.read(PROCESS)
     }
 
-    /// Writes the end so that it survives a failure of the machine.
     pub(crate) fn write_exit(&self, report: &ExitReport) -> io::Result<()> {
-        let (draft, file) = self.draft(EXIT, report)?;
-        file.sync_data()?;
-        fs_err::rename(draft, self.file(EXIT))?;
-        self.sync_names()
+        let (draft, _file) = self.draft(EXIT, report)?;
+        fs_err::rename(draft, self.file(EXIT))
     }
 
     pub(crate) fn exit(&self) -> io::Result<Option<ExitReport>> {
         self.read(EXIT)
     }
 
-    /// Makes sure that what is known of a started run survives a failure of the machine.
-    pub(crate) fn sync_start(&self) -> io::Result<()> {
-        for name in [CLAIM, PROCESS] {
-            File::open(self.file(name))?.sync_data()?;
+    /// Makes sure that what is known of the run survives a failure of the machine.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        for name in [CLAIM, PROCESS, EXIT] {
+            match File::open(self.file(name)) {
+                Ok(file) => file.sync_data()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         self.sync_names()
     }

@@ -17,17 +17,19 @@ use crate::confinement::room::Room;
 use crate::error::ProcessError;
 use crate::executable;
 use crate::folder::RunFolder;
+use crate::fork_server::ForkServer;
 use crate::open_files;
+use crate::pipes::Pipes;
 use crate::plan::ProcessPlan;
 use crate::settings::{ProcessSettings, SupervisorProgram};
-use crate::supervisor::{Answer, LaunchSpec, RELEASE, Started, since_boot};
+use crate::supervisor::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, since_boot};
 use crate::warm::WarmPool;
-
-/// What a supervisor is called in the process table.
-const SUPERVISOR: &str = "worker-supervisor";
 
 /// How long a supervisor may take to say what came of the launch.
 const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// The same for one that is forked, before another is executed. After this time it would not claim the run any more.
+const FORK_LIMIT: Duration = CLAIM_LIMIT.saturating_add(Duration::from_secs(1));
 
 /// A run that was started, and its supervisor if that is a child of this process.
 pub(crate) type Launched = (Started, Option<Child>);
@@ -36,6 +38,7 @@ pub(crate) type Launched = (Started, Option<Child>);
 pub(crate) async fn launch(
     settings: &ProcessSettings,
     warm: &WarmPool,
+    forks: &ForkServer,
     key: LaunchKey,
     plan: ProcessPlan,
     folder: &RunFolder,
@@ -48,9 +51,13 @@ pub(crate) async fn launch(
     let unusable = |source| ProcessError::RunFolder { path: folder.path().to_owned(), source };
     folder.make().map_err(unusable)?;
     fs_err::create_dir_all(folder.temporary_directory()).map_err(unusable)?;
-    let (answer, child) = match start_warm(settings, warm, &mut spec).await? {
+    let forked = match start_warm(settings, warm, &mut spec).await {
+        Some(answer) => Some(answer),
+        None => fork(settings, forks, &mut spec).await,
+    };
+    let (answer, child) = match forked {
         Some(answer) => (answer, None),
-        None => start_cold(settings, &spec).await?,
+        None => execute(settings, &spec).await?,
     };
     match answer {
         Answer::Started(started) => Ok(Some((started, child))),
@@ -71,46 +78,64 @@ pub(crate) async fn launch(
     }
 }
 
-/// Starts a supervisor that starts the command.
-async fn start_cold(settings: &ProcessSettings, spec: &LaunchSpec) -> Result<(Answer, Option<Child>), ProcessError> {
+/// Has a supervisor forked that starts the command; `None` if one is to be executed. It is no child of this process: nobody has to
+/// wait for it.
+async fn fork(settings: &ProcessSettings, forks: &ForkServer, spec: &mut LaunchSpec) -> Option<Answer> {
+    let run_id = spec.key.run;
+    let pipes = match forks.fork(&settings.supervisor) {
+        Ok(pipes) => pipes,
+        Err(error) => {
+            tracing::debug!(%run_id, %error, "no supervisor can be forked; one is executed");
+            return None;
+        }
+    };
+    let answer = heard(pipes, spec).await;
+    if answer.is_none() {
+        forks.distrust();
+    }
+    answer
+}
+
+/// Executes a supervisor that starts the command.
+async fn execute(settings: &ProcessSettings, spec: &LaunchSpec) -> Result<(Answer, Option<Child>), ProcessError> {
     let mut child = spawn(&settings.supervisor, spec.key).map_err(ProcessError::NoSupervisor)?;
     let silent = || ProcessError::SilentSupervisor(io::ErrorKind::BrokenPipe.into());
     let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).ok_or_else(silent)?;
-    let answer = within_the_limit(hear(stdin, stdout, spec)).await?;
+    let answer = timeout(START_LIMIT, hear(stdin, stdout, spec)).await;
+    let answer = answer.map_err(|_| ProcessError::SilentSupervisor(io::ErrorKind::TimedOut.into()))?;
     Ok((answer.map_err(ProcessError::SilentSupervisor)?, Some(child)))
 }
 
 /// Has a supervisor forked whose command is there already; `None` if it is to be started cold. The supervisor is no child of this
 /// process then: nobody has to wait for it.
-async fn start_warm(
-    settings: &ProcessSettings,
-    warm: &WarmPool,
-    spec: &mut LaunchSpec,
-) -> Result<Option<Answer>, ProcessError> {
+async fn start_warm(settings: &ProcessSettings, warm: &WarmPool, spec: &mut LaunchSpec) -> Option<Answer> {
     let supervisor = &settings.supervisor;
-    let words = [SUPERVISOR.to_owned()].into_iter().chain(supervisor.args.clone()).chain([spec.key.to_string()]);
-    let Ok(program) = File::open(&supervisor.program) else { return Ok(None) };
-    let Some((tell, listen)) = warm.fork(spec, &program, &words.collect::<Vec<_>>()).await else { return Ok(None) };
+    let words =
+        [SupervisorProgram::NAME.to_owned()].into_iter().chain(supervisor.args.clone()).chain([spec.key.to_string()]);
+    let program = File::open(&supervisor.program).ok()?;
+    let pipes = warm.fork(spec, &program, &words.collect::<Vec<_>>()).await?;
     spec.asked_at = now();
-    let answer = async { hear(pipe::Sender::from_owned_fd(tell)?, pipe::Receiver::from_owned_fd(listen)?, spec).await };
-    let answer = within_the_limit(answer).await;
-    if answer.is_err() {
+    let answer = heard(pipes, spec).await;
+    if answer.is_none() {
         warm.distrust(spec).await;
     }
-    match answer? {
-        Ok(answer) => Ok(Some(answer)),
-        // Whoever would have answered is gone. If it has claimed the run before, whoever is started now finds that.
-        Err(error) => {
-            tracing::debug!(run_id = %spec.key.run, %error, "a forked supervisor is gone; the run starts cold");
-            warm.distrust(spec).await;
-            spec.asked_at = now();
-            Ok(None)
-        }
-    }
+    answer
 }
 
-async fn within_the_limit<T>(answer: impl Future<Output = T>) -> Result<T, ProcessError> {
-    timeout(START_LIMIT, answer).await.map_err(|_| ProcessError::SilentSupervisor(io::ErrorKind::TimedOut.into()))
+/// What a forked supervisor answers; `None` if it is gone or stopped and another is to be started.
+async fn heard(pipes: Pipes, spec: &mut LaunchSpec) -> Option<Answer> {
+    let answer = async {
+        hear(pipe::Sender::from_owned_fd(pipes.tell)?, pipe::Receiver::from_owned_fd(pipes.hear)?, spec).await
+    };
+    match timeout(FORK_LIMIT, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(answer) => Some(answer),
+        // If it has claimed the run before, whoever is started now finds that.
+        Err(error) => {
+            tracing::debug!(run_id = %spec.key.run, %error, "a forked supervisor does not answer; another is started");
+            spec.asked_at = now();
+            None
+        }
+    }
 }
 
 /// Milliseconds since boot.
@@ -183,7 +208,7 @@ fn room(settings: &ProcessSettings, confinement: &Confinement, key: LaunchKey, f
 /// of a run that this worker is a part of, the supervisor would be killed as a part of it too.
 fn spawn(supervisor: &SupervisorProgram, key: LaunchKey) -> io::Result<Child> {
     Command::new(&supervisor.program)
-        .arg0(SUPERVISOR)
+        .arg0(SupervisorProgram::NAME)
         .args(&supervisor.args)
         .arg(key.to_string())
         .env_clear()

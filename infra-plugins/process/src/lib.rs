@@ -7,11 +7,12 @@
 //! uses the plugin must call it when it is started as [`SupervisorProgram`] says.
 //!
 //! **Spawns**: for each run one supervisor process, one thread each, and below it the command. In the worker for each run
-//! one task, which waits for the end and collects the supervisor; it is owned by the plugin's table of runs and ends with
+//! one task, which waits for the end, and for the supervisor's; it is owned by the plugin's table of runs and ends with
 //! the run. For the plugin one task that hears of changes in the folders, and one for each launch that was given up, which
 //! removes its folder after seconds; all are aborted with the plugin, and no run is touched by that.
 //!
-//! Where runs start warm, up to a few processes that runs are forked from ([`Warm`]); they end with the plugin, and no run with
+//! For the plugin one process that supervisors are forked from, because executing a program for each is dear; it ends with the
+//! plugin. Where runs start warm, up to a few processes that runs are forked from ([`Warm`]); they end with the plugin, and no run with
 //! them.
 //!
 //! **Channels**: output goes through files, which the command writes itself and whoever watches reads on. They hold
@@ -41,6 +42,7 @@ mod exit_detail;
 mod fences;
 mod fields;
 mod folder;
+mod fork_server;
 mod handle;
 mod inheritance;
 mod interpreter;
@@ -51,6 +53,7 @@ mod oom_score;
 mod open_files;
 mod orders;
 mod output_file;
+mod pipes;
 mod plan;
 mod plugin;
 mod process;

@@ -34,6 +34,7 @@ use crate::error::ProcessError;
 use crate::fences::{self, FENCE_TIME, LEFTOVER_AGE};
 use crate::fields::SANDBOX;
 use crate::folder::RunFolder;
+use crate::fork_server::ForkServer;
 use crate::handle::{HandleDetail, KIND};
 use crate::interpreter;
 use crate::launch;
@@ -54,6 +55,7 @@ pub struct ProcessPlugin {
     settings: ProcessSettings,
     template: JobTemplate,
     warm: WarmPool,
+    forks: ForkServer,
     changes: OnceLock<Changes>,
     runs: Mutex<HashMap<LaunchKey, Tended>>,
     /// What earlier worker processes left of failed launches is removed once.
@@ -84,6 +86,7 @@ impl ProcessPlugin {
         Self {
             settings,
             warm,
+            forks: ForkServer::default(),
             template: base_job_template(),
             changes: OnceLock::new(),
             runs: Mutex::default(),
@@ -273,7 +276,7 @@ impl InfraPlugin for ProcessPlugin {
             return Ok(handle);
         }
         self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?;
-        let launched = launch::launch(&self.settings, &self.warm, plan.key, detail, &folder).await?;
+        let launched = launch::launch(&self.settings, &self.warm, &self.forks, plan.key, detail, &folder).await?;
         let Some((started, supervisor)) = launched else {
             let handle = self.claimed(&plan.key, &folder).await?;
             return handle.ok_or_else(|| ProcessError::GivenUp.into());

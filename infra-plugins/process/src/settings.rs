@@ -55,6 +55,9 @@ pub struct SupervisorProgram {
 }
 
 impl SupervisorProgram {
+    /// What one is called in the process table.
+    pub(crate) const NAME: &str = "worker-supervisor";
+
     /// A program by its path.
     pub fn new(program: impl Into<Utf8PathBuf>) -> Self {
         Self { program: program.into(), args: Vec::new(), _held: None }

@@ -72,11 +72,12 @@ impl Traces<'_> {
     }
 }
 
-/// The supervisors of runs: each has the launch key among its arguments.
+/// The supervisors of runs: each is called by its run, as far as there is room in a name.
 pub(super) fn supervisors(runs: &[RunId]) -> Vec<(i32, RunId)> {
     let supervised = |pid| {
-        let words = command_line(pid)?;
-        let run = runs.iter().find(|run| words.iter().any(|word| word.starts_with(&run.to_string())))?;
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let beginning = name.trim_end().strip_prefix("run-").filter(|beginning| !beginning.is_empty())?.to_owned();
+        let run = runs.iter().find(|run| run.0.simple().to_string().starts_with(&beginning))?;
         Some((pid, *run))
     };
     pids().filter_map(supervised).collect()

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use worker_core::exit::{Exit, ExitReport};
 
+use super::durability::Durability;
 use super::service::Service;
 use super::stderr;
 use crate::exit_detail;
@@ -48,6 +49,7 @@ impl Service {
         // Where somebody has removed the folder there is nobody to tell either.
         if is_written || !self.folder.path().exists() {
             self.phase = Phase::Ended;
+            self.durability = Durability::written(now);
             self.engine = None;
             self.limit.look(now);
         } else {

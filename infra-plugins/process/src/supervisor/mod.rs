@@ -9,7 +9,9 @@
 
 mod clients;
 mod confined;
+mod durability;
 mod ending;
+mod fork_server;
 mod hooks;
 mod orphans;
 mod output_limit;
@@ -22,20 +24,30 @@ mod takeover;
 mod termination;
 mod time_limit;
 
+use std::ffi::CString;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
+pub(crate) use fork_server::FORK_SERVER;
 pub(crate) use spec::{Answer, CLAIM_LIMIT, LaunchSpec, RELEASE, Started, WarmStart, since_boot};
 
 use crate::confinement::enter;
 use crate::open_files;
+use fork_server::Role;
 use service::Service;
 use takeover::Waiting;
+use worker_core::ids::RunId;
+
+/// The longest name that a process can have.
+const NAME_LENGTH: usize = 15;
 
 /// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
 pub fn supervise() -> ExitCode {
     if let Some(code) = enter::when_asked() {
         return code;
+    }
+    if fork_server::is_asked_for() && !matches!(fork_server::serve(), Ok(Role::Supervisor)) {
+        return ExitCode::SUCCESS;
     }
     match begin() {
         Ok(service) => {
@@ -50,9 +62,6 @@ pub fn supervise() -> ExitCode {
 }
 
 fn begin() -> Result<Service, Answer> {
-    // Executed through a descriptor it would be called by its number. What it is called by its first argument, as far as
-    // there is room.
-    rustix::thread::set_name(c"worker-supervis").unwrap_or_default();
     let refused = |error: &io::Error, what: &str| Answer::Refused { reason: format!("{what}: {error}") };
     let waiting = Waiting::of_arguments();
     termination::leave_the_workers_session();
@@ -66,11 +75,20 @@ fn begin() -> Result<Service, Answer> {
             format!("the worker is of release {} and its supervisor of {RELEASE}: install both from one", spec.release);
         return Err(Answer::Refused { reason });
     }
+    be_known_as(spec.key.run);
     open_files::restore(spec.open_files);
     let service = start::start(spec, signals, waiting)?;
     say(&Answer::Started(service.started()));
     termination::close_standard_streams();
     Ok(service)
+}
+
+/// For people who look at the process table, as far as there is room in a name.
+fn be_known_as(run: RunId) {
+    let name = format!("run-{}", run.0.simple());
+    if let Ok(name) = CString::new(name.get(..NAME_LENGTH).unwrap_or(&name)) {
+        rustix::thread::set_name(&name).unwrap_or_default();
+    }
 }
 
 /// That nobody listens is no reason to give up a run: a later worker finds it by its folder.

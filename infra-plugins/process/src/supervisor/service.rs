@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use worker_core::exit::Exit;
 
 use super::clients::Clients;
+use super::durability::Durability;
 use super::ending::Phase;
 use super::hooks::RunningHooks;
 use super::orphans;
@@ -62,6 +63,7 @@ pub(super) struct Service {
     pub(super) was_killed: bool,
     pub(super) hooks: Option<RunningHooks>,
     pub(super) limit: OutputLimit,
+    pub(super) durability: Durability,
     supervisor: Identity,
     process: Identity,
     cgroup: Option<Cgroup>,
@@ -79,6 +81,7 @@ impl Service {
             limit: OutputLimit::of(&folder),
             clients: Clients::of(control),
             phase: Phase::Running,
+            durability: Durability::written(Instant::now()),
             time: TimeLimit::of(&spec.confinement),
             limits,
             was_killed: false,
@@ -117,6 +120,7 @@ impl Service {
             self.advance_ending(now);
             self.limit_hooks(now);
             self.limit.advance(now);
+            self.durability.advance(&self.folder, now);
             if self.may_leave(now) {
                 break;
             }
@@ -219,6 +223,7 @@ impl Service {
             // An engine that does not answer wakes nobody.
             self.clients.asked(Order::Cancel).map(|asked| asked + ACKNOWLEDGEMENT_LIMIT),
             self.limit_deadline(),
+            self.durability.deadline(),
             self.leaving_since.map(|since| since + LEAVE_LIMIT),
             // Whoever removes the folder by hand takes away all that could end this process.
             matches!(self.phase, Phase::Ended).then(|| Instant::now() + FOLDER_INTERVAL),

@@ -96,9 +96,8 @@ fn begin(
         let command = command(spec, limits, &environment, output).map_err(unusable)?;
         spawn(command, cgroup).map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?
     };
-    // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker. Synced only
-    // now: the command need not wait for the disk.
-    drop(folder.write_process(process).and_then(|()| folder.sync_start()));
+    // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker.
+    drop(folder.write_process(process));
     Ok(Begun { process, control, engine, oom, is_enclosed })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
+use signal_hook::{SigId, low_level};
 
 /// Cuts the ties to the worker: the terminal's signals, and the loss of orphans to whoever reaps the worker's.
 pub(super) fn leave_the_workers_session() {
@@ -25,11 +26,16 @@ pub(super) fn outlive_signals() -> io::Result<UnixStream> {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         signal_hook::flag::register(signal.as_raw(), Arc::new(AtomicBool::new(false)))?;
     }
-    let (ended, handler) = UnixStream::pair()?;
+    let (ended, on_end) = UnixStream::pair()?;
     ended.set_nonblocking(true)?;
-    handler.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(Signal::CHILD.as_raw(), handler)?;
+    tell_of_children(on_end)?;
     Ok(ended)
+}
+
+/// Has a byte written whenever a child has ended.
+pub(super) fn tell_of_children(on_end: UnixStream) -> io::Result<SigId> {
+    on_end.set_nonblocking(true)?;
+    low_level::pipe::register(Signal::CHILD.as_raw(), on_end)
 }
 
 /// Lets go of the pipes to the worker.

@@ -25,13 +25,22 @@ pub(crate) fn of(message: &impl Serialize) -> io::Result<Vec<u8>> {
 /// Sends a message, and descriptors with it. Where it may not wait and would have to, what was sent is of no use.
 pub(crate) fn send(channel: &UnixStream, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = of(message)?;
+    let sent = send_with(channel, &bytes, descriptors)?;
+    (&*channel).write_all(bytes.get(sent..).unwrap_or_default())
+}
+
+/// Sends descriptors with a byte that says nothing.
+pub(crate) fn send_descriptors(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(channel, &[0], descriptors).map(drop)
+}
+
+fn send_with(channel: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let sent = sendmsg(channel, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    (&*channel).write_all(bytes.get(sent..).unwrap_or_default())
+    Ok(sendmsg(channel, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?)
 }
 
 /// Waits for a message.

@@ -22,9 +22,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::pipes::Pipes;
 use crate::supervisor::{LaunchSpec, WarmStart};
 use key::{Entry, Key};
-pub(crate) use zygote::Pipes;
 use zygote::{Ready, Zygote};
 
 /// How many zygotes there are at most if the settings do not say.

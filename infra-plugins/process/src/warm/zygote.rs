@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::frame;
 use super::key::Key;
 use crate::environment::LAUNCH_MARKER;
+use crate::pipes::Pipes;
 
 /// What it executes.
 const PROGRAM: &str = include_str!("zygote.py");
@@ -83,9 +84,6 @@ pub(super) struct Zygote {
     channel: UnixStream,
 }
 
-/// What is spoken with a supervisor through: what it reads and what it writes.
-pub(crate) type Pipes = (OwnedFd, OwnedFd);
-
 impl Zygote {
     /// Starts one and waits until it can be forked.
     pub(super) async fn start(key: &Key) -> Result<Self, Unfit> {
@@ -128,13 +126,12 @@ impl Zygote {
     /// Has a supervisor of a run started, with a process that waits to become the run. Nothing of the run has been started if this
     /// fails.
     pub(super) fn fork(&mut self, supervisor: &File, words: &[String]) -> io::Result<Pipes> {
-        let (spec, tell) = io::pipe()?;
-        let (hear, answer) = io::pipe()?;
+        let (pipes, spec, answer) = Pipes::new()?;
         let order = json!({ "argv": words });
         frame::send(&self.channel, &order, &[spec.as_fd(), answer.as_fd(), supervisor.as_fd()])?;
         self.starts += 1;
         self.used = Instant::now();
-        Ok((tell.into(), hear.into()))
+        Ok(pipes)
     }
 }
 
