@@ -4,6 +4,7 @@
 //! process of the run can be outside then.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,7 +29,12 @@ pub(crate) fn path_for(key: &LaunchKey) -> Option<Utf8PathBuf> {
 }
 
 /// The directory of this process's own cgroup of the second version.
-pub(crate) fn own_directory() -> Option<Utf8PathBuf> {
+pub(crate) fn own_directory() -> Option<&'static Utf8Path> {
+    static FOUND: OnceLock<Option<Utf8PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(find_own_directory).as_deref()
+}
+
+fn find_own_directory() -> Option<Utf8PathBuf> {
     let mount = MOUNTS.into_iter().find(|mount| Utf8Path::new(mount).join("cgroup.controllers").exists())?;
     let membership = procfs::own_cgroups()?;
     let own = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;

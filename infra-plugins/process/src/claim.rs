@@ -71,6 +71,6 @@ impl Supervised {
 
     /// Whether the machine was restarted since: nothing of the run lives then, and numbers mean nothing.
     pub(crate) fn is_of_an_earlier_boot(&self) -> bool {
-        self.boot_id != procfs::boot_id()
+        self.boot_id.as_deref() != procfs::boot_id()
     }
 }

@@ -43,7 +43,7 @@ impl HandleDetail {
     pub(crate) fn of_started(started: Started) -> Self {
         Self {
             process: started.process,
-            boot_id: procfs::boot_id(),
+            boot_id: procfs::boot_id().map(str::to_owned),
             supervisor: Some(started.supervisor),
             temporary_directory: None,
         }
@@ -51,7 +51,7 @@ impl HandleDetail {
 
     /// Whether the machine was restarted since: nothing of the run lives then, and numbers mean nothing.
     pub(crate) fn is_of_an_earlier_boot(&self) -> bool {
-        self.boot_id != procfs::boot_id()
+        self.boot_id.as_deref() != procfs::boot_id()
     }
 
     /// The infrastructure id is the pid of the command itself, in decimal.

@@ -1,6 +1,7 @@
 //! Reading `/proc`. Where it is missing or hides a process, nothing is found: callers degrade.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, getpid};
 use serde::{Deserialize, Serialize};
@@ -80,8 +81,10 @@ pub(crate) fn has_variable(pid: i32, name: &str, value: &str) -> bool {
 }
 
 /// Names this boot of the machine.
-pub(crate) fn boot_id() -> Option<String> {
-    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+pub(crate) fn boot_id() -> Option<&'static str> {
+    static READ: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
+    READ.get_or_init(read).as_deref()
 }
 
 /// Whether this process, of one thread, certainly has no children, not even such that have yet to be waited for.
@@ -90,9 +93,11 @@ pub(crate) fn is_childless() -> bool {
     fs::read_to_string(format!("/proc/self/task/{own}/children")).is_ok_and(|children| children.is_empty())
 }
 
-/// The cgroups of this process, as `/proc` lists them.
-pub(crate) fn own_cgroups() -> Option<String> {
-    fs::read_to_string("/proc/self/cgroup").ok()
+/// The cgroups of this process, as `/proc` lists them. They are read once: it stays in them, but for the moments in which a
+/// supervisor forks its run.
+pub(crate) fn own_cgroups() -> Option<&'static str> {
+    static READ: OnceLock<Option<String>> = OnceLock::new();
+    READ.get_or_init(|| fs::read_to_string("/proc/self/cgroup").ok()).as_deref()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Limits of memory, processors and processes: by cgroups of the second version, or of the first where those are the machine's.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use worker_core::ids::LaunchKey;
@@ -140,8 +142,15 @@ fn first_version(controller: &str) -> Option<Utf8PathBuf> {
 /// Removes what a supervisor that was killed has left.
 pub(crate) fn remove_leftovers(key: &LaunchKey) {
     let name = format!("worker-run-{key}");
-    let parents = CONTROLLERS.into_iter().flat_map(|controller| [delegated(controller), first_version(controller)]);
-    for group in parents.flatten().filter_map(|parent| Cgroup::existing(&parent.join(&name))) {
+    static PARENTS: OnceLock<BTreeSet<Utf8PathBuf>> = OnceLock::new();
+    let parents = PARENTS.get_or_init(|| {
+        CONTROLLERS
+            .into_iter()
+            .flat_map(|controller| [delegated(controller), first_version(controller)])
+            .flatten()
+            .collect()
+    });
+    for group in parents.iter().filter_map(|parent| Cgroup::existing(&parent.join(&name))) {
         // Nothing runs in it any more; what stays is an empty directory.
         drop(group.remove());
     }

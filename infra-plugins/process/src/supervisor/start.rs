@@ -108,7 +108,7 @@ fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<
         key: spec.key,
         owner: spec.owner.clone(),
         supervisor,
-        boot_id: procfs::boot_id(),
+        boot_id: procfs::boot_id().map(str::to_owned),
         report_state: spec.report_state,
         streams_output: spec.streams_output,
         cgroup: cgroup.clone(),
