@@ -157,10 +157,11 @@ impl Dispatcher {
         let id = seen.key.run;
         let span = tracing::info_span!("run", %id, name = seen.name, pool = seen.pool);
         let refusals = self.refusals.clone();
+        let timeline = self.around.timelines.live(id);
         self.tasks.spawn(
             async move {
-                // Named, so that it lives as long as the actor and is dropped even if the actor panics.
-                let _slot = slot;
+                // Named, so that they live as long as the actor and are dropped even if the actor panics.
+                let (_slot, _timeline) = (slot, timeline);
                 match actor.live().await {
                     Ended::Refused => refusals.refused(id),
                     Ended::Over | Ended::Left => refusals.forget(id),
