@@ -41,7 +41,7 @@ pub struct Dispatcher {
     /// The actors' tasks.
     pub tasks: TaskTracker,
     /// What the runs have in common.
-    pub around: Surroundings,
+    pub around: Arc<Surroundings>,
 }
 
 /// What became of an offer.
@@ -152,7 +152,7 @@ impl Dispatcher {
         true
     }
 
-    fn spawn(&self, actor: Actor, slot: Slot, glance: &Glance) {
+    fn spawn(&self, actor: Box<Actor>, slot: Slot, glance: &Glance) {
         let seen = glance.seen();
         let id = seen.key.run;
         let span = tracing::info_span!("run", %id, name = seen.name, pool = seen.pool);
