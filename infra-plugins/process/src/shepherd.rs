@@ -22,7 +22,8 @@ pub(crate) async fn tend(run: Arc<Run>, exit: Option<Change>, mut supervisor: Op
         };
         let report = match told {
             Some(report) => report,
-            None => end_without_supervisor(&run).await,
+            // Seldom, and large: in a box it weighs nothing in the runs that have one.
+            None => Box::pin(end_without_supervisor(&run)).await,
         };
         run.note_ended(report);
     }
@@ -36,7 +37,7 @@ async fn told_end(supervision: &Supervision, exit: Change, child: Option<&mut Ch
     let gone = async {
         match child {
             Some(child) => collect(child).await,
-            None => supervision.ended().await,
+            None => Box::pin(supervision.ended()).await,
         }
     };
     tokio::pin!(gone);
