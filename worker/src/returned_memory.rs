@@ -3,12 +3,7 @@
 //! What a run needs between its claim and its launch is many times what it needs while it executes. The allocator keeps all of that
 //! once it is free again, because what is kept lies between it: of 2,000 runs that started together that is a third of the
 //! resident memory, for as long as the process lives. So once it is calm again, the allocator is asked to let go of it.
-//!
-//! Most of what an idle worker has resident is its program, and most of that only its start has used: reading settings, making
-//! clients, opening pools. Linux maps 64 KiB of a file around each page that is used, and keeps them mapped until memory is short.
-//! They are let go once the start is over; what is used again is mapped again, from the system's cache.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -30,9 +25,6 @@ pub(crate) async fn after_bursts(live: LiveRuns, stop: CancellationToken) {
     // What only the start needed is the first of it.
     let mut given_at = None;
     while stop.run_until_cancelled(calm(&mut changes, given_at)).await.is_some() {
-        if given_at.is_none() {
-            unmap_program();
-        }
         given_at = Some(*changes.borrow_and_update());
         // It takes milliseconds, in which nobody else can allocate from the heap that is looked through.
         drop(tokio::task::spawn_blocking(give_back).await);
@@ -54,32 +46,6 @@ async fn calm(changes: &mut watch::Receiver<u64>, given_at: Option<u64>) {
 fn give_back() {
     // SAFETY: it takes no memory that is in use, locks what it looks at, and may be called by any thread at any time.
     unsafe { libc::malloc_trim(0) };
-}
-
-/// Lets go of the program's pages. Never of more than its instructions: what else is mapped of its file may have been written.
-#[expect(unsafe_code, reason = "there is no other way to tell the kernel")]
-fn unmap_program() {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let Some(program) = std::env::current_exe().ok().and_then(|path| instructions(&maps, path.to_str()?)) else {
-        return;
-    };
-    let start = std::ptr::without_provenance_mut(program.start);
-    // SAFETY: the mapping is private, of a file, and cannot be written, so what is there is what is in the file, from where it is
-    // read when it is used again, by this very function to begin with.
-    unsafe { libc::madvise(start, program.len(), libc::MADV_DONTNEED) };
-}
-
-/// Where the instructions of a program are mapped, by the kernel's list of mappings.
-fn instructions(maps: &str, program: &str) -> Option<Range<usize>> {
-    maps.lines().find_map(|line| {
-        let (range, rest) = line.split_once(' ')?;
-        // A program that was replaced is marked as deleted, and is left alone.
-        if !rest.starts_with("r-xp ") || !rest.ends_with(&format!(" {program}")) {
-            return None;
-        }
-        let (start, end) = range.split_once('-')?;
-        Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
-    })
 }
 
 /// Other allocators have nothing of the kind, or do it by themselves.
@@ -109,28 +75,6 @@ mod tests {
         calm(&mut changes, Some(0)).await;
         assert_eq!(began.elapsed(), CALM / 2 * 3 + CALM);
         drop(burst.await.unwrap());
-    }
-
-    #[test]
-    fn only_instructions_of_the_program_are_let_go() {
-        let maps = "\
-            1000-2000 r--p 00000000 fe:00 1    /usr/bin/worker\n\
-            2000-5000 r-xp 00001000 fe:00 1    /usr/bin/worker\n\
-            5000-6000 rw-p 00004000 fe:00 1    /usr/bin/worker\n\
-            7000-8000 r-xp 00001000 fe:00 2    /usr/lib/libc.so.6\n";
-        assert_eq!(instructions(maps, "/usr/bin/worker"), Some(0x2000..0x5000));
-        assert_eq!(instructions(maps, "/usr/bin/other"), None);
-        let written = maps.replace("r-xp", "rwxp");
-        assert_eq!(instructions(&written, "/usr/bin/worker"), None);
-    }
-
-    #[test]
-    fn a_program_goes_on_without_its_pages() {
-        unmap_program();
-        give_back();
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let program = std::env::current_exe().unwrap();
-        assert!(instructions(&maps, program.to_str().unwrap()).is_some_and(|range| !range.is_empty()));
     }
 
     #[tokio::test(start_paused = true)]
