@@ -293,7 +293,7 @@ impl Stage {
         Playing(tokio::spawn(Actor::new(self.context(), receiver).live()))
     }
 
-    pub(super) async fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         let inbox = self.inbox.lock().unwrap().clone().expect("the run was started");
         assert!(inbox.put(input), "the actor takes what it is told");
     }
