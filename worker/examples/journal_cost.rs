@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 use worker::journal::{self, DiskJournal, FORMAT, Facts, Journal, Record};
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::{FlowId, InfraId, LaunchKey, RunId, TransitionId, WorkPoolId};
 use worker_core::machine::{Outcome, Phase, Run};
 use worker_core::spec::ReportState;
@@ -65,7 +65,8 @@ async fn one_run(journal: &DiskJournal) -> Result<Duration, journal::JournalErro
         key,
         infra_id: InfraId("12345".to_owned()),
         report_state: ReportState::Engine,
-        detail: Arc::new(serde_json::json!({"process": {"pid": 12345, "started": 1}, "boot_id": Uuid::nil()})),
+        detail: Detail::of(&serde_json::json!({"process": {"pid": 12345, "started": 1}, "boot_id": Uuid::nil()}))
+            .unwrap(),
     };
     let settled = Outcome::Settled(worker_core::exit::Exit::Code(0));
     let begun = Instant::now();

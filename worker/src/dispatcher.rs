@@ -41,7 +41,7 @@ pub struct Dispatcher {
     /// The actors' tasks.
     pub tasks: TaskTracker,
     /// What the runs have in common.
-    pub around: Surroundings,
+    pub around: Arc<Surroundings>,
 }
 
 /// What became of an offer.
@@ -152,15 +152,16 @@ impl Dispatcher {
         true
     }
 
-    fn spawn(&self, actor: Actor, slot: Slot, glance: &Glance) {
+    fn spawn(&self, actor: Box<Actor>, slot: Slot, glance: &Glance) {
         let seen = glance.seen();
         let id = seen.key.run;
         let span = tracing::info_span!("run", %id, name = seen.name, pool = seen.pool);
         let refusals = self.refusals.clone();
+        let timeline = self.around.timelines.live(id);
         self.tasks.spawn(
             async move {
-                // Named, so that it lives as long as the actor and is dropped even if the actor panics.
-                let _slot = slot;
+                // Named, so that they live as long as the actor and are dropped even if the actor panics.
+                let (_slot, _timeline) = (slot, timeline);
                 match actor.live().await {
                     Ended::Refused => refusals.refused(id),
                     Ended::Over | Ended::Left => refusals.forget(id),

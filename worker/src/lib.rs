@@ -42,6 +42,7 @@ pub mod registry;
 mod rendering;
 pub mod repair;
 pub mod resources;
+mod returned_memory;
 pub mod run;
 mod sandboxes;
 pub mod service;

@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use worker_core::ids::{LaunchKey, RunId};
 use worker_core::machine::Input;
 
 pub use glance::{Glance, Progress, Seen, Stage};
+pub use inbox::{Inbox, Mailbox, inbox};
 
 mod glance;
+mod inbox;
 
 /// Which API of this daemon a run belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,13 +42,6 @@ impl PoolIndex {
     }
 }
 
-/// What a run is told. A channel has room for 32 of them from the start, and runs are told little: in a box they weigh nothing
-/// while they are not there, which thousands of live runs otherwise pay for.
-pub type Message = Box<Input>;
-
-/// Inputs that wait for an actor. An actor takes them at once, so more than these mean a flood of repeated stops.
-const INBOX: usize = 16;
-
 /// Shared by the dispatcher, which adds, and by whoever has something to say to a run.
 #[derive(Clone, Debug)]
 pub struct LiveRuns {
@@ -63,7 +58,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Live {
-    inbox: mpsc::Sender<Message>,
+    inbox: Mailbox,
     glance: Glance,
 }
 
@@ -107,16 +102,11 @@ impl Default for LiveRuns {
 }
 
 impl LiveRuns {
-    /// Takes a slot for a run, with the channel on which the run will be told things.
+    /// Takes a slot for a run, with the inbox in which the run will be told things.
     ///
     /// # Errors
     /// [`NoSlot`] if the run is live already, in any pool, or the pool has no free slot.
-    pub fn reserve(
-        &self,
-        pool: PoolIndex,
-        limit: Option<usize>,
-        glance: Glance,
-    ) -> Result<(Slot, mpsc::Receiver<Message>), NoSlot> {
+    pub fn reserve(&self, pool: PoolIndex, limit: Option<usize>, glance: Glance) -> Result<(Slot, Inbox), NoSlot> {
         let run = glance.key().run;
         let mut table = self.table();
         if table.closed {
@@ -131,11 +121,11 @@ impl LiveRuns {
             return Err(NoSlot::LimitReached { held });
         }
         glance.in_table(&self.changes);
-        let (sender, receiver) = mpsc::channel(INBOX);
-        runs.insert(run, Live { inbox: sender, glance });
+        let (mailbox, inbox) = inbox();
+        runs.insert(run, Live { inbox: mailbox, glance });
         drop(table);
         self.changes.send_modify(|generation| *generation += 1);
-        Ok((Slot { runs: self.clone(), pool, run }, receiver))
+        Ok((Slot { runs: self.clone(), pool, run }, inbox))
     }
 
     /// Admits nothing from now on, so that whoever is told to stop after this is everybody.
@@ -215,9 +205,9 @@ impl LiveRuns {
     pub fn tell(&self, pool: PoolIndex, run: RunId, input: Input) {
         let inbox = self.table().pools.get(&pool).and_then(|runs| runs.get(&run).map(|live| live.inbox.clone()));
         if let Some(inbox) = inbox
-            && inbox.try_send(Box::new(input)).is_err()
+            && !inbox.put(input)
         {
-            tracing::debug!(%run, "the run has ended, or has not yet acted on what it was told before");
+            tracing::debug!(%run, "the run has not yet acted on what it was told before");
         }
     }
 
@@ -273,7 +263,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
-    use worker_core::handle::{Handle, PluginKind};
+    use worker_core::handle::{Detail, Handle, PluginKind};
     use worker_core::ids::{InfraId, TransitionId};
     use worker_core::machine::{Phase, Run, StopReason};
     use worker_core::spec::ReportState;
@@ -332,7 +322,7 @@ mod tests {
             infra_id: InfraId("job".to_owned()),
             report_state: ReportState::default(),
             cancels_itself: false,
-            detail: Arc::default(),
+            detail: Detail::default(),
         };
         Run { phase: Phase::Running(handle), ..Run::offered(key) }
     }
@@ -379,10 +369,10 @@ mod tests {
     async fn what_is_told_arrives_and_a_flood_is_harmless() {
         let runs = LiveRuns::default();
         let (_slot, mut inbox) = runs.reserve(POOL, None, run(1)).unwrap();
-        for _ in 0..INBOX + 5 {
+        for _ in 0..100 {
             runs.tell_all(&Input::Stop(StopReason::Cancelled));
         }
-        assert_eq!(inbox.recv().await, Some(Box::new(Input::Stop(StopReason::Cancelled))));
+        assert_eq!(inbox.next().await, Input::Stop(StopReason::Cancelled));
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ impl Resources {
         plugin: Arc<dyn InfraPlugin>,
         rerun: Arc<RerunPolicy>,
         sandbox: Arc<SandboxChoice>,
-    ) -> Surroundings {
+    ) -> Arc<Surroundings> {
         let api = RemoteControlPlane::new(
             client,
             self.logs.clone(),
@@ -72,7 +72,7 @@ impl Resources {
             self.secrets.clone(),
             Arc::clone(&self.together),
         );
-        Surroundings {
+        Arc::new(Surroundings {
             identity,
             api: Arc::new(api),
             plugin,
@@ -87,6 +87,6 @@ impl Resources {
             rerun,
             traces: self.traces.clone(),
             sandbox,
-        }
+        })
     }
 }

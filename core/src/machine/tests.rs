@@ -18,7 +18,7 @@ fn handle() -> Handle {
         key: key(),
         infra_id: InfraId("i1".to_owned()),
         report_state: ReportState::Engine,
-        detail: std::sync::Arc::default(),
+        detail: crate::handle::Detail::default(),
     }
 }
 

@@ -28,8 +28,9 @@ pub enum InfraEvent {
         /// When it was written.
         written: Timestamp,
     },
-    /// Something that Prefect's worker of the kind tells the world by an event.
-    Occurred(Occurrence),
+    /// Something that Prefect's worker of the kind tells the world by an event. In a box: it is large and seldom, and each of
+    /// thousands of watches has room for an event.
+    Occurred(Box<Occurrence>),
     /// It exists and cannot run yet: the words for the run's own state.
     Waiting(String),
     /// Something the flow's author should know (an image that cannot be pulled, a pod that cannot be placed).

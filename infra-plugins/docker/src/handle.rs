@@ -1,10 +1,8 @@
 //! A container as the daemon remembers it.
 
-use std::sync::Arc;
-
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use serde::{Deserialize, Serialize};
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::InfraId;
 
 use crate::connection::Endpoint;
@@ -26,7 +24,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn of(handle: &Handle) -> Result<Self, DockerError> {
-        Self::deserialize(&*handle.detail).map_err(DockerError::Unreadable)
+        handle.detail.read().map_err(DockerError::Unreadable)
     }
 
     /// One of the engine's list; `None` if no worker of ours made it.
@@ -52,7 +50,7 @@ impl Container {
             infra_id: InfraId(format!("{}:{}", endpoint.base_url(), self.id)),
             report_state: self.marks.report_state,
             cancels_itself: self.marks.cancels_itself,
-            detail: Arc::new(serde_json::to_value(self).map_err(DockerError::Unreadable)?),
+            detail: Detail::of(&self).map_err(DockerError::Unreadable)?,
         })
     }
 }

@@ -97,7 +97,7 @@ impl Watcher {
 
     async fn tell(&self, events: &Events, told: &mut Told, found: &ContainerInspectResponse) {
         for occurrence in told.news(&self.container, found) {
-            send(events, InfraEvent::Occurred(occurrence)).await;
+            send(events, InfraEvent::Occurred(Box::new(occurrence))).await;
         }
     }
 

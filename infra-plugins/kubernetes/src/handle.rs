@@ -1,10 +1,8 @@
 //! A Job as the daemon remembers it.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::batch::v1::Job;
 use serde::{Deserialize, Serialize};
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::InfraId;
 
 use crate::error::KubernetesError;
@@ -29,7 +27,7 @@ pub(crate) struct JobRef {
 
 impl JobRef {
     pub(crate) fn of(handle: &Handle) -> Result<Self, KubernetesError> {
-        Self::deserialize(&*handle.detail).map_err(KubernetesError::Unreadable)
+        handle.detail.read().map_err(KubernetesError::Unreadable)
     }
 
     /// A Job of the API server; `None` if no worker of ours made it.
@@ -66,7 +64,7 @@ impl JobRef {
             infra_id: InfraId(format!("{}:{}", self.namespace, self.name)),
             report_state: self.marks.report_state,
             cancels_itself: self.marks.cancels_itself,
-            detail: Arc::new(serde_json::to_value(self).map_err(KubernetesError::Unreadable)?),
+            detail: Detail::of(&self).map_err(KubernetesError::Unreadable)?,
         })
     }
 }

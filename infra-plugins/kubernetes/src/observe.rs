@@ -246,7 +246,7 @@ impl Round {
             let observation = match event {
                 InfraEvent::Occurred(occurrence) => {
                     let is_old = self.is_old(&occurrence);
-                    Observation::Occurred { occurrence, is_old }
+                    Observation::Occurred { occurrence: *occurrence, is_old }
                 }
                 InfraEvent::Waiting(why) => Observation::Waiting(why),
                 InfraEvent::Diagnosis { severity, text } => Observation::Diagnosis { severity, text },

@@ -49,7 +49,7 @@ impl Sight {
             let diagnosis = diagnose(pod, &view.events);
             if tells.events {
                 let told = self.pods.entry(pod.uid.clone()).or_default();
-                news.extend(told.news(pod, diagnosis.as_ref(), &self.version).map(InfraEvent::Occurred));
+                news.extend(told.news(pod, diagnosis.as_ref(), &self.version).map(Box::new).map(InfraEvent::Occurred));
             }
             news.extend(self.diagnosed(&pod.uid, diagnosis));
         }

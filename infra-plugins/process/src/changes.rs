@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use infra_contract::LogStream;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +22,7 @@ use crate::folder::{EXIT, RunFolder, output_name};
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const DOUBT_INTERVAL: Duration = Duration::from_secs(30);
 
-type Watched = Arc<Mutex<HashMap<i32, Senders>>>;
+type Watched = Arc<Mutex<HashMap<i32, Bells>>>;
 
 /// Watches the folders of all runs. Dropping it ends the watching.
 #[derive(Debug)]
@@ -31,10 +32,11 @@ pub(crate) struct Changes {
     _reading: Option<AbortOnDropHandle<()>>,
 }
 
+/// What is rung when something changes. Each is small, because thousands of runs have one; in return one task listens to it.
 #[derive(Debug)]
-struct Senders {
-    output: watch::Sender<()>,
-    exit: watch::Sender<()>,
+struct Bells {
+    output: Arc<Notify>,
+    exit: Arc<Notify>,
 }
 
 /// What is heard of one folder.
@@ -45,10 +47,10 @@ pub(crate) struct FolderChanges {
     _watch: Option<Watch>,
 }
 
-/// Something that changes.
+/// Something that changes. One task at a time is to wait for it: a change is told once.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
-    receiver: watch::Receiver<()>,
+    bell: Arc<Notify>,
     interval: Duration,
 }
 
@@ -75,13 +77,13 @@ impl Changes {
 
     /// From now on every change in the folder is heard of.
     pub(crate) fn of(&self, folder: &RunFolder) -> FolderChanges {
-        let senders = Senders { output: watch::Sender::new(()), exit: watch::Sender::new(()) };
+        let bells = Bells { output: Arc::default(), exit: Arc::default() };
         let watch = self.watch(folder);
         let interval = if watch.is_some() { DOUBT_INTERVAL } else { POLL_INTERVAL };
-        let change = |sender: &watch::Sender<()>| Change { receiver: sender.subscribe(), interval };
-        let (output, exit) = (change(&senders.output), change(&senders.exit));
+        let change = |bell: &Arc<Notify>| Change { bell: Arc::clone(bell), interval };
+        let (output, exit) = (change(&bells.output), change(&bells.exit));
         if let Some(watch) = &watch {
-            lock(&self.watched).insert(watch.descriptor, senders);
+            lock(&self.watched).insert(watch.descriptor, bells);
         }
         FolderChanges { output, exit, _watch: watch }
     }
@@ -108,19 +110,14 @@ impl FolderChanges {
 
 impl Change {
     /// Whatever is looked at after this need not be heard of.
-    pub(crate) fn mark_seen(&mut self) {
-        self.receiver.mark_unchanged();
+    pub(crate) fn mark_seen(&self) {
+        // What rang before is taken, if anything did.
+        pin!(self.bell.notified()).enable();
     }
 
     /// Waits for a change since it was marked as seen, or until it is time to look all the same. Cancel safe.
-    pub(crate) async fn or_doubt(&mut self) {
-        // A sender that is gone never tells anything: the interval does.
-        let changed = async {
-            if self.receiver.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        drop(timeout(self.interval, changed).await);
+    pub(crate) async fn or_doubt(&self) {
+        drop(timeout(self.interval, self.bell.notified()).await);
     }
 }
 
@@ -132,7 +129,7 @@ impl Drop for Watch {
     }
 }
 
-fn lock(watched: &Watched) -> MutexGuard<'_, HashMap<i32, Senders>> {
+fn lock(watched: &Watched) -> MutexGuard<'_, HashMap<i32, Bells>> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -167,16 +164,16 @@ async fn read(inotify: Arc<AsyncFd<OwnedFd>>, watched: Watched) {
 fn tell(watched: &Watched, descriptor: i32, events: ReadFlags, name: Option<&[u8]>) {
     let watched = lock(watched);
     if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-        for senders in watched.values() {
-            senders.output.send_replace(());
-            senders.exit.send_replace(());
+        for bells in watched.values() {
+            bells.output.notify_one();
+            bells.exit.notify_one();
         }
         return;
     }
-    let Some(senders) = watched.get(&descriptor) else { return };
+    let Some(bells) = watched.get(&descriptor) else { return };
     match name {
-        Some(name) if name == EXIT.as_bytes() => senders.exit.send_replace(()),
-        Some(name) if is_output(name) => senders.output.send_replace(()),
+        Some(name) if name == EXIT.as_bytes() => bells.exit.notify_one(),
+        Some(name) if is_output(name) => bells.output.notify_one(),
         Some(_) | None => {}
     }
 }
@@ -198,7 +195,7 @@ mod tests {
         let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap());
         let changes = Changes::listen();
         let heard = changes.of(&folder);
-        let (mut output, mut exit) = (heard.output(), heard.exit());
+        let (output, exit) = (heard.output(), heard.exit());
         let began = Instant::now();
         std::fs::write(folder.output(LogStream::Stdout), "x").unwrap();
         output.or_doubt().await;
@@ -209,9 +206,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_seen_is_not_heard_of_again_and_what_comes_after_is() {
+        let change = Change { bell: Arc::default(), interval: DOUBT_INTERVAL };
+        let began = Instant::now();
+        change.bell.notify_one();
+        change.mark_seen();
+        change.or_doubt().await;
+        assert!(began.elapsed() >= DOUBT_INTERVAL);
+        let began = Instant::now();
+        change.mark_seen();
+        change.bell.notify_one();
+        change.or_doubt().await;
+        assert!(began.elapsed() < DOUBT_INTERVAL);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_folder_that_cannot_be_watched_is_looked_at_often() {
         let folder = RunFolder::at("/nonexistent".into());
-        let mut output = Changes::listen().of(&folder).output();
+        let output = Changes::listen().of(&folder).output();
         let began = Instant::now();
         output.or_doubt().await;
         assert!(began.elapsed() < DOUBT_INTERVAL);

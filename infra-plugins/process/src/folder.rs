@@ -16,6 +16,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use infra_contract::LogStream;
@@ -36,17 +37,17 @@ const CONTROL: &str = "control";
 /// The name of the file that says how the run ended.
 pub(crate) const EXIT: &str = "exit";
 
-/// The folder of one run.
+/// The folder of one run. Clones share its path.
 #[derive(Clone, Debug)]
-pub(crate) struct RunFolder(Utf8PathBuf);
+pub(crate) struct RunFolder(Arc<Utf8Path>);
 
 impl RunFolder {
     pub(crate) fn of(runs_directory: &Utf8Path, key: &LaunchKey) -> Self {
-        Self(runs_directory.join(key.to_string()))
+        Self(runs_directory.join(key.to_string()).into())
     }
 
-    pub(crate) const fn at(path: Utf8PathBuf) -> Self {
-        Self(path)
+    pub(crate) fn at(path: Utf8PathBuf) -> Self {
+        Self(path.into())
     }
 
     pub(crate) fn path(&self) -> &Utf8Path {
@@ -55,12 +56,12 @@ impl RunFolder {
 
     /// Makes it, for nobody else to read: output may hold anything.
     pub(crate) fn make(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+        DirBuilder::new().recursive(true).mode(0o700).create(&*self.0)
     }
 
     /// Removes it and all that is in it. That it is gone already is no error.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        match fs_err::remove_dir_all(&self.0) {
+        match fs_err::remove_dir_all(&*self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -144,7 +145,7 @@ impl RunFolder {
 
     /// Makes sure that the names of its files survive a failure of the machine.
     pub(crate) fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&*self.0)?.sync_all()
     }
 
     /// The path of the socket, short enough for a socket address however deep the folder is. Good while the descriptor

@@ -1,11 +1,9 @@
 //! What a handle of this kind holds.
 
-use std::sync::Arc;
-
 use camino::Utf8PathBuf;
 use infra_contract::InfraError;
 use serde::{Deserialize, Serialize};
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
 use worker_core::spec::ReportState;
 
@@ -36,7 +34,7 @@ pub(crate) struct HandleDetail {
 
 impl HandleDetail {
     pub(crate) fn of(handle: &Handle) -> Result<Self, ProcessError> {
-        Self::deserialize(&*handle.detail).map_err(ProcessError::UnreadableHandle)
+        handle.detail.read().map_err(ProcessError::UnreadableHandle)
     }
 
     /// Of a run that this worker has just started.
@@ -63,7 +61,7 @@ impl HandleDetail {
             key,
             infra_id: InfraId(self.process.pid.to_string()),
             report_state,
-            detail: Arc::new(serde_json::to_value(self).map_err(ProcessError::UnreadableHandle)?),
+            detail: Detail::of(&self).map_err(ProcessError::UnreadableHandle)?,
         })
     }
 }

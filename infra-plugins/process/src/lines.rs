@@ -37,6 +37,10 @@ impl LineCutter {
 
     fn take(&mut self, count: usize) -> Option<String> {
         let taken: Vec<u8> = self.0.drain(..count).collect();
+        if self.0.is_empty() {
+            // Otherwise each run would keep room for the most that it ever wrote at once.
+            self.0 = Vec::new();
+        }
         (!taken.is_empty()).then(|| String::from_utf8_lossy(&taken).into_owned())
     }
 }
@@ -67,6 +71,7 @@ mod tests {
         assert_eq!(cutter.push(b"ee"), None);
         assert_eq!(cutter.push(b"\n").as_deref(), Some("three\n"));
         assert!(cutter.is_empty());
+        assert_eq!(cutter.0.capacity(), 0, "room is kept for what was written");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl ProcessPlugin {
             Entry::Vacant(place) => {
                 let adopted = adoption::adopt(handle, self.folder(&handle.key), changes)?;
                 let Some(Adopted { run, exit }) = adopted else { return Ok(None) };
-                let shepherd = shepherd::tend(Arc::clone(&run), exit, supervisor).in_current_span();
+                let shepherd = shepherd::tend(Arc::clone(&run), exit, supervisor.map(Box::new)).in_current_span();
                 let shepherd = AbortOnDropHandle::new(tokio::spawn(shepherd));
                 place.insert(Tended { run: Arc::clone(&run), _shepherd: shepherd });
                 Ok(Some(run))

@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
-use camino::Utf8PathBuf;
 use infra_contract::LogStream;
 
 use crate::folder::RunFolder;
@@ -38,35 +37,36 @@ impl Relayed {
 /// something left out.
 #[derive(Debug)]
 pub(crate) struct RelayedMark {
-    path: Utf8PathBuf,
     written: Relayed,
 }
 
 impl RelayedMark {
-    pub(crate) fn of(folder: &RunFolder, written: Relayed) -> Self {
-        Self { path: folder.file(NAME), written }
+    pub(crate) const fn of(written: Relayed) -> Self {
+        Self { written }
     }
 
-    pub(crate) fn set(&mut self, relayed: Relayed) {
+    pub(crate) fn set(&mut self, folder: &RunFolder, relayed: Relayed) {
         if relayed == self.written {
             return;
         }
-        match self.write(relayed) {
+        match write(folder, relayed) {
             Ok(()) => self.written = relayed,
             Err(error) => tracing::debug!(%error, "how far output was relayed cannot be written down"),
         }
     }
+}
 
-    /// Always as long as before, and in one write: never half of an old and half of a new offset.
-    fn write(&self, relayed: Relayed) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
-        let text = format!("{:020} {:020}\n", relayed.stdout, relayed.stderr);
-        file.write_all_at(text.as_bytes(), 0)
-    }
+/// Always as long as before, and in one write: never half of an old and half of a new offset.
+fn write(folder: &RunFolder, relayed: Relayed) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.file(NAME))?;
+    let text = format!("{:020} {:020}\n", relayed.stdout, relayed.stderr);
+    file.write_all_at(text.as_bytes(), 0)
 }
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8PathBuf;
+
     use super::*;
 
     #[test]
@@ -75,9 +75,9 @@ mod tests {
         let path = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
         let folder = RunFolder::at(path);
         assert_eq!(Relayed::read(&folder), Relayed::default());
-        let mut mark = RelayedMark::of(&folder, Relayed::default());
-        mark.set(Relayed { stdout: 1_000_000, stderr: 7 });
-        mark.set(Relayed { stdout: 1_000_001, stderr: 8 });
+        let mut mark = RelayedMark::of(Relayed::default());
+        mark.set(&folder, Relayed { stdout: 1_000_000, stderr: 7 });
+        mark.set(&folder, Relayed { stdout: 1_000_001, stderr: 8 });
         assert_eq!(Relayed::read(&folder), Relayed { stdout: 1_000_001, stderr: 8 });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt as _, stream};
 use infra_contract::{EventStream, InfraEvent, Killed};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, SetOnce};
 use worker_core::exit::{Exit, ExitReport};
 use worker_core::handle::Handle;
 
@@ -26,7 +26,8 @@ pub(crate) struct Run {
     pub(crate) supervision: Option<Supervision>,
     /// Absent if the output is not wanted. Every piece goes to one of the watchers.
     output: Option<Mutex<Tail>>,
-    end: watch::Sender<Option<ExitReport>>,
+    /// The first word about it stays.
+    end: SetOnce<ExitReport>,
     terminated: AtomicBool,
     forced: AtomicBool,
 }
@@ -45,7 +46,7 @@ impl Run {
             handle,
             supervision,
             output: output.map(Mutex::new),
-            end: watch::Sender::new(end),
+            end: SetOnce::new_with(end),
             terminated: AtomicBool::new(false),
             forced: AtomicBool::new(false),
         })
@@ -53,7 +54,7 @@ impl Run {
 
     /// How it ended, if it has.
     pub(crate) fn end(&self) -> Option<ExitReport> {
-        self.end.borrow().clone()
+        self.end.get().cloned()
     }
 
     /// Whether there is neither a command nor a supervisor that could say anything more.
@@ -63,21 +64,12 @@ impl Run {
 
     /// Waits for the end. Cancel safe.
     pub(crate) async fn ended(&self) -> ExitReport {
-        let mut end = self.end.subscribe();
-        // The sender is ours and cannot be gone.
-        drop(end.wait_for(Option::is_some).await);
-        self.end().unwrap_or(ExitReport::bare(Exit::Vanished))
+        self.end.wait().await.clone()
     }
 
     /// The first word about the end stays.
     pub(crate) fn note_ended(&self, report: ExitReport) {
-        self.end.send_if_modified(|end| {
-            let is_first = end.is_none();
-            if is_first {
-                *end = Some(report);
-            }
-            is_first
-        });
+        drop(self.end.set(report));
     }
 
     /// For whoever still watches a run that is forgotten before its end.
@@ -123,23 +115,23 @@ impl Run {
 
     /// What happens to it from now on, and its end, past or to come.
     pub(crate) fn events(self: Arc<Self>) -> EventStream {
-        let started = stream::iter([InfraEvent::Started]);
-        let following = stream::unfold(Some(self), |run| async {
+        // One stream and no chain of several: each of thousands of live runs has one.
+        let next = |(run, is_begun): (Option<Arc<Self>>, bool)| async move {
             let run = run?;
-            let event = run.next_event().await;
+            let event = if is_begun { run.next_event().await } else { InfraEvent::Started };
             let goes_on = (!matches!(event, InfraEvent::Exited(_))).then_some(run);
-            Some((event, goes_on))
-        });
-        started.chain(following).map(Ok).boxed()
+            Some((Ok(event), (goes_on, true)))
+        };
+        stream::unfold((Some(self), false), next).boxed()
     }
 
     /// The next piece of output, and the end once there is no more. Cancel safe.
     async fn next_event(&self) -> InfraEvent {
         let ended = async {
-            self.ended().await;
+            self.end.wait().await;
         };
         let piece = match &self.output {
-            Some(tail) => tail.lock().await.next(|| self.end.borrow().is_some(), ended).await,
+            Some(tail) => tail.lock().await.next(|| self.end.initialized(), ended).await,
             None => None,
         };
         match piece {

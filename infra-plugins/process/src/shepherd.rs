@@ -13,15 +13,17 @@ use crate::supervision::Supervision;
 /// Tends a run until its end is known, and then its supervisor until that has gone.
 ///
 /// `supervisor` is the supervisor as a child of this worker, if it is one.
-pub(crate) async fn tend(run: Arc<Run>, exit: Option<Change>, mut supervisor: Option<Child>) {
+/// In a box, because the task of each run keeps room for it more than once.
+pub(crate) async fn tend(run: Arc<Run>, exit: Option<Change>, mut supervisor: Option<Box<Child>>) {
     if run.end().is_none() {
         let told = match (&run.supervision, exit) {
-            (Some(supervision), Some(exit)) => told_end(supervision, exit, supervisor.as_mut()).await,
+            (Some(supervision), Some(exit)) => told_end(supervision, exit, supervisor.as_deref_mut()).await,
             _ => None,
         };
         let report = match told {
             Some(report) => report,
-            None => end_without_supervisor(&run).await,
+            // Seldom, and large: in a box it weighs nothing in the runs that have one.
+            None => Box::pin(end_without_supervisor(&run)).await,
         };
         run.note_ended(report);
     }
@@ -31,11 +33,11 @@ pub(crate) async fn tend(run: Arc<Run>, exit: Option<Change>, mut supervisor: Op
 }
 
 /// What the supervisor writes about the end; `None` if it ends without a word.
-async fn told_end(supervision: &Supervision, mut exit: Change, child: Option<&mut Child>) -> Option<ExitReport> {
+async fn told_end(supervision: &Supervision, exit: Change, child: Option<&mut Child>) -> Option<ExitReport> {
     let gone = async {
         match child {
             Some(child) => collect(child).await,
-            None => supervision.ended().await,
+            None => Box::pin(supervision.ended()).await,
         }
     };
     tokio::pin!(gone);

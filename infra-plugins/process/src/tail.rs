@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
 use infra_contract::LogStream;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -48,12 +47,12 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) fn of(folder: &RunFolder, change: Change) -> Self {
         let relayed = Relayed::read(folder);
-        let stream = |stream| FileTail::of(folder, stream, relayed.offset(stream));
+        let stream = |stream| FileTail::of(stream, relayed.offset(stream));
         Self {
             folder: folder.clone(),
             streams: [stream(LogStream::Stdout), stream(LogStream::Stderr)],
             stderr_is_next: false,
-            mark: RelayedMark::of(folder, relayed),
+            mark: RelayedMark::of(relayed),
             change,
             since_bounded: 0,
         }
@@ -98,7 +97,7 @@ impl Tail {
     fn read(&mut self) -> Option<Piece> {
         let [stdout, stderr] = &mut self.streams;
         let (first, second) = if self.stderr_is_next { (stderr, stdout) } else { (stdout, stderr) };
-        let piece = first.read().or_else(|| second.read())?;
+        let piece = first.read(&self.folder).or_else(|| second.read(&self.folder))?;
         self.stderr_is_next = piece.stream == LogStream::Stdout;
         Some(piece)
     }
@@ -106,7 +105,7 @@ impl Tail {
     fn remember(&mut self) {
         let [stdout, stderr] = &self.streams;
         let relayed = Relayed { stdout: stdout.given(), stderr: stderr.given() };
-        self.mark.set(relayed);
+        self.mark.set(&self.folder, relayed);
         let total = relayed.stdout + relayed.stderr;
         if total >= self.since_bounded + BOUND_EVERY {
             self.since_bounded = total;
@@ -123,7 +122,6 @@ impl Tail {
 #[derive(Debug)]
 struct FileTail {
     stream: LogStream,
-    path: Utf8PathBuf,
     offset: u64,
     cutter: LineCutter,
     /// Bytes that were freed before they were read, and not told of yet.
@@ -131,8 +129,8 @@ struct FileTail {
 }
 
 impl FileTail {
-    fn of(folder: &RunFolder, stream: LogStream, offset: u64) -> Self {
-        Self { stream, path: folder.output(stream), offset, cutter: LineCutter::default(), lost: 0 }
+    fn of(stream: LogStream, offset: u64) -> Self {
+        Self { stream, offset, cutter: LineCutter::default(), lost: 0 }
     }
 
     /// How far everything was given to the reader.
@@ -141,9 +139,9 @@ impl FileTail {
     }
 
     /// Whole lines, as far as there are any.
-    fn read(&mut self) -> Option<Piece> {
+    fn read(&mut self, folder: &RunFolder) -> Option<Piece> {
         loop {
-            let bytes = self.read_bytes().ok().filter(|bytes| !bytes.is_empty())?;
+            let bytes = self.read_bytes(folder).ok().filter(|bytes| !bytes.is_empty())?;
             if let Some(text) = self.cutter.push(&bytes) {
                 return Some(self.piece(text));
             }
@@ -158,11 +156,12 @@ impl FileTail {
         self.cutter.finish().map(|text| self.piece(text))
     }
 
-    fn read_bytes(&mut self) -> io::Result<Vec<u8>> {
-        if self.path.metadata()?.len() == self.offset {
+    fn read_bytes(&mut self, folder: &RunFolder) -> io::Result<Vec<u8>> {
+        let path = folder.output(self.stream);
+        if path.metadata()?.len() == self.offset {
             return Ok(Vec::new());
         }
-        let file = File::open(&self.path)?;
+        let file = File::open(&path)?;
         loop {
             let start = first_kept(&file, self.offset)?;
             let mut bytes = vec![0; CHUNK];
@@ -206,6 +205,7 @@ fn first_kept(file: &File, offset: u64) -> io::Result<u64> {
 mod tests {
     use std::io::Write as _;
 
+    use camino::Utf8PathBuf;
     use rustix::fs::{FallocateFlags, fallocate};
 
     use super::*;

@@ -10,6 +10,7 @@ use infra_contract::{ErrorClass, InfraPlugin as _, LaunchLog, Severity};
 use infra_process::Inheritance;
 use serde_json::json;
 use worker_core::exit::Exit;
+use worker_core::handle::Detail;
 use worker_core::policy::Pattern;
 use worker_core::spec::{CodeInPlace, RunSpec};
 
@@ -71,7 +72,9 @@ async fn a_working_directory_that_was_given_is_never_removed() {
     let spec = with_fields(script_run("exit 0"), json!({ "working_dir": bench.directory() }));
     let mut handle = bench.launch(&spec).await.unwrap();
     bench.watch(&handle).await.until_the_end().await;
-    std::sync::Arc::make_mut(&mut handle.detail)["temporary_directory"] = json!(bench.directory());
+    let mut detail: serde_json::Value = handle.detail.read().unwrap();
+    detail["temporary_directory"] = json!(bench.directory());
+    handle.detail = Detail::of(&detail).unwrap();
     bench.plugin.cleanup(&handle).await.unwrap();
     assert!(bench.directory().exists());
 }

@@ -5,13 +5,12 @@
 mod support;
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use infra_contract::{ErrorClass, FlowHooks, Found, InfraPlugin as _, Killed};
 use rustix::process::Signal;
 use serde_json::json;
 use worker_core::exit::Exit;
-use worker_core::handle::Handle;
+use worker_core::handle::{Detail, Handle};
 use worker_core::machine::KillIntent;
 use worker_core::spec::ReportState;
 
@@ -161,7 +160,9 @@ async fn lost_with_the_machine(bench: &Bench) -> Handle {
     let mut changed: serde_json::Value = serde_json::from_slice(&std::fs::read(&claim).unwrap()).unwrap();
     *changed.pointer_mut("/boot_id").unwrap() = json!("another");
     std::fs::write(&claim, changed.to_string()).unwrap();
-    *Arc::make_mut(&mut handle.detail).pointer_mut("/boot_id").unwrap() = json!("another");
+    let mut detail: serde_json::Value = handle.detail.read().unwrap();
+    *detail.pointer_mut("/boot_id").unwrap() = json!("another");
+    handle.detail = Detail::of(&detail).unwrap();
     handle
 }
 
@@ -229,7 +230,7 @@ async fn a_handle_of_the_first_version_is_still_understood() {
         version: 1,
         key: engine_run().key,
         infra_id: worker_core::ids::InfraId(sleep.id().to_string()),
-        detail: Arc::new(detail(started)),
+        detail: Detail::of(&detail(started)).unwrap(),
     };
     assert_eq!(bench.plugin.reattach(&handle(1)).await.unwrap(), Found::Gone, "another process of the same number");
     let handle = handle(started);

@@ -1,6 +1,5 @@
 //! The plugin.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +10,7 @@ use infra_contract::{
 };
 use serde_json::json;
 use worker_core::exit::{Exit, ExitReport};
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::{InfraId, LaunchKey};
 use worker_core::job_configuration::lenient::Fields;
 use worker_core::machine::KillIntent;
@@ -59,7 +58,7 @@ impl ScriptedPlugin {
             key,
             report_state: ReportState::Engine,
             infra_id: InfraId(format!("scripted:{key}")),
-            detail: Arc::default(),
+            detail: Detail::default(),
         }
     }
 }

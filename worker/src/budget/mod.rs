@@ -7,10 +7,9 @@ mod turns;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::live_runs::{Glance, LiveRuns, Message, NoSlot, PoolIndex, Slot};
+use crate::live_runs::{Glance, Inbox, LiveRuns, NoSlot, PoolIndex, Slot};
 use crate::slot_limit::SlotLimit;
 pub use turns::Priority;
 use turns::Turns;
@@ -48,12 +47,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`NoSlot`] if the run is live already, the pool has no free slot, or the daemon has none.
-    pub fn reserve(
-        &self,
-        pool: PoolIndex,
-        limit: Option<usize>,
-        glance: Glance,
-    ) -> Result<(Slot, mpsc::Receiver<Message>), NoSlot> {
+    pub fn reserve(&self, pool: PoolIndex, limit: Option<usize>, glance: Glance) -> Result<(Slot, Inbox), NoSlot> {
         // Held while the slot is taken: else two pools could take the last one.
         let mut turns = self.turns();
         if self.free() == 0 && !self.live.is_live(glance.key().run) {

@@ -40,6 +40,7 @@ use crate::operator::{Course, Drain, PlannedPool, Pools, Reloading, Standing};
 use crate::plan::{AuditPlan, DaemonPlan, PoolPlan, ShutdownPlan};
 use crate::preflight::PreflightError;
 use crate::registry::raise_open_files_limit;
+use crate::returned_memory;
 use crate::run::ErrorChain;
 use crate::signals::{ReloadSignal, StopSignals};
 use crate::start_error::StartError;
@@ -263,6 +264,7 @@ impl Daemon {
 
     fn serve(&self, servers: Servers, finds: &mpsc::Sender<Found>) {
         servers.serve(&self.monitoring, &self.shared, &self.loops, &self.intake, &self.stop);
+        self.loops.spawn(returned_memory::after_bursts(self.shared.live.clone(), self.stop.clone()));
         for workspace in &self.workspaces {
             let repair = workspace.repair(&self.shared, self.shutdown.borrow().grace);
             self.loops.spawn(repair.run(self.stop.clone()).instrument(workspace.span()));

@@ -111,7 +111,7 @@ impl PoolWorker {
         }
     }
 
-    const fn metrics(&self) -> &Metrics {
+    fn metrics(&self) -> &Metrics {
         &self.dispatcher.around.metrics
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use worker_core::ids::LaunchKey;
 use worker_core::machine::Run;
 
+use super::queue::{Entrance, NotPut, Queue, queue};
 use super::store::Store;
 use super::tables::{self, Change, Past};
 use super::{Journal, JournalError, Record};
@@ -36,7 +37,7 @@ struct Request {
 /// Dropping it writes what waits and closes the file.
 pub struct DiskJournal {
     store: Arc<Store>,
-    requests: Option<SyncSender<Request>>,
+    requests: Option<Entrance<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,10 +50,9 @@ impl fmt::Debug for DiskJournal {
 impl DiskJournal {
     pub(super) fn start(store: Store) -> std::io::Result<Self> {
         let store = Arc::new(store);
-        let (requests, receiver) = sync_channel(WAITING);
+        let (requests, queue) = queue(WAITING);
         let written = Arc::clone(&store);
-        let thread =
-            std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&written, &receiver))?;
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&written, &queue))?;
         Ok(Self { store, requests: Some(requests), thread: Some(thread) })
     }
 
@@ -94,10 +94,10 @@ impl DiskJournal {
         let mut request = Request { change, done: Some(done) };
         loop {
             let Some(requests) = &self.requests else { return Err(JournalError::Closed) };
-            match requests.try_send(request) {
+            match requests.put(request) {
                 Ok(()) => return answer.await.unwrap_or(Err(JournalError::Closed)),
-                Err(std::sync::mpsc::TrySendError::Disconnected(_)) => return Err(JournalError::Closed),
-                Err(std::sync::mpsc::TrySendError::Full(back)) => request = back,
+                Err(NotPut::Closed) => return Err(JournalError::Closed),
+                Err(NotPut::Full(back)) => request = back,
             }
             tokio::time::sleep(SOON).await;
         }
@@ -105,7 +105,7 @@ impl DiskJournal {
 
     fn soon(&self, change: Change) {
         let Some(requests) = &self.requests else { return };
-        if requests.try_send(Request { change, done: None }).is_err() {
+        if requests.put(Request { change, done: None }).is_err() {
             tracing::warn!("the journal is far behind; a note of it was left out, and is found out again if need be");
         }
     }
@@ -147,19 +147,19 @@ impl Drop for DiskJournal {
 }
 
 /// Brings changes to disk: at once where somebody waits, within [`SOON`] otherwise, and all that wait together.
-fn write(store: &Store, requests: &Receiver<Request>) {
+fn write(store: &Store, requests: &Queue<Request>) {
     let mut batch: Vec<Request> = Vec::new();
     let mut since: Option<Instant> = None;
     loop {
         let next = match since {
-            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(since) => requests.recv_timeout(SOON.saturating_sub(since.elapsed())),
+            None => requests.next().ok_or(RecvTimeoutError::Disconnected),
+            Some(since) => requests.next_within(SOON.saturating_sub(since.elapsed())),
         };
         let ended = match next {
             Ok(request) => {
                 since.get_or_insert_with(Instant::now);
                 batch.push(request);
-                batch.extend(requests.try_iter().take(MOST_TOGETHER));
+                batch.extend(requests.present().take(MOST_TOGETHER));
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,

@@ -7,6 +7,7 @@
 mod disk;
 mod error;
 mod opening;
+mod queue;
 mod record;
 mod store;
 mod tables;

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
-use worker_core::handle::{Handle, PluginKind};
+use worker_core::handle::{Detail, Handle, PluginKind};
 use worker_core::ids::{FlowId, InfraId, LaunchKey, RunId, TransitionId, WorkPoolId};
 use worker_core::machine::{Phase, Run};
 use worker_core::spec::ReportState;
@@ -30,7 +30,7 @@ fn record(number: u128) -> Record {
         key: key(number),
         infra_id: InfraId("42".to_owned()),
         report_state: ReportState::Engine,
-        detail: std::sync::Arc::new(json!({"pid": 42})),
+        detail: Detail::of(&json!({"pid": 42})).unwrap(),
     };
     Record {
         format: FORMAT,

@@ -13,7 +13,7 @@ use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use worker_core::handle::Handle;
 use worker_core::machine::{Effect, Input, KillIntent, Outcome, Phase, Run};
@@ -30,7 +30,7 @@ use super::story;
 use super::{announce, auditing, claim, code, prepare, report, stop, watch};
 use crate::audit::Event;
 use crate::failpoint;
-use crate::live_runs::Message;
+use crate::live_runs::Inbox;
 
 /// How long the report of the end waits for calls that nobody waits for.
 const LATE_CALLS: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ pub enum Ended {
 pub struct Actor {
     cx: Arc<RunContext>,
     run: Run,
-    inbox: mpsc::Receiver<Message>,
+    inbox: Inbox,
     to_do: VecDeque<Effect>,
     /// What answers.
     under_way: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -88,21 +88,23 @@ pub struct Actor {
 
 impl Actor {
     /// An actor for a run that is about to be claimed.
-    pub fn new(cx: RunContext, inbox: mpsc::Receiver<Message>) -> Self {
+    pub fn new(cx: RunContext, inbox: Inbox) -> Box<Self> {
         let run = Run::offered(cx.offer.key);
         Self::with(cx, run, Run::begin(), inbox)
     }
 
     /// An actor for a run that an earlier process left.
-    pub fn resume(cx: RunContext, run: Run, told: Option<Told>, inbox: mpsc::Receiver<Message>) -> Self {
+    pub fn resume(cx: RunContext, run: Run, told: Option<Told>, inbox: Inbox) -> Box<Self> {
         let to_do = run.resume();
-        Self { told: told.map(Arc::new), ..Self::with(cx, run, to_do, inbox) }
+        let mut actor = Self::with(cx, run, to_do, inbox);
+        actor.told = told.map(Arc::new);
+        actor
     }
 
-    fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: mpsc::Receiver<Message>) -> Self {
+    fn with(cx: RunContext, run: Run, to_do: Vec<Effect>, inbox: Inbox) -> Box<Self> {
         cx.glance.saw(&run);
         cx.trace.is_at(&run.phase);
-        Self {
+        Box::new(Self {
             cx: Arc::new(cx),
             run,
             inbox,
@@ -117,11 +119,13 @@ impl Actor {
             started: Started::new(),
             claimed: None,
             ended: Ended::Over,
-        }
+        })
     }
 
     /// Lives until the run is over, or left to the next worker.
-    pub async fn live(mut self) -> Ended {
+    ///
+    /// In a box: a task keeps room for what it is made of more than once, and thousands of runs live at the same time.
+    pub async fn live(mut self: Box<Self>) -> Ended {
         loop {
             while let Some(effect) = self.to_do.pop_front() {
                 tracing::debug!(?effect, "effect");
@@ -133,6 +137,8 @@ impl Actor {
                     return self.ended;
                 }
             }
+            // It may be long until there is more to do.
+            self.to_do.shrink_to_fit();
             let input = self.next_input().await;
             self.take(input);
         }
@@ -146,9 +152,7 @@ impl Actor {
                 Some(answer) = self.under_way.next() => answer,
                 Some(()) = self.beside.next() => continue,
                 Some(()) = self.at_leisure.next() => continue,
-                Some(input) = self.inbox.recv() => return *input,
-                // The table of live runs holds the other end of the inbox for as long as this actor lives.
-                else => std::future::pending().await,
+                input = self.inbox.next() => return input,
             };
             match answer {
                 Answer::Input(input) => return input,

@@ -75,7 +75,6 @@ pub struct Offer {
 }
 
 /// What the runs that one worker takes from one pool have in common.
-#[derive(Clone)]
 pub struct Surroundings {
     /// The worker.
     pub identity: Arc<WorkerIdentity>,
@@ -109,15 +108,21 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The surroundings of a run that is about to be claimed.
-    pub fn context(&self, offer: Offer, glance: Glance) -> RunContext {
+    pub fn context(self: &Arc<Self>, offer: Offer, glance: Glance) -> RunContext {
         let trace = self.traces.begin(self.traced(&offer));
-        RunContext { offer, around: self.clone(), glance, is_resumed: false, trace }
+        RunContext { offer, around: Arc::clone(self), glance, is_resumed: false, trace }
     }
 
     /// The surroundings of a run that an earlier process took, or was about to: `is_ours` is which.
-    pub fn resumed(&self, offer: Offer, glance: Glance, trace: Option<&WrittenTrace>, is_ours: bool) -> RunContext {
+    pub fn resumed(
+        self: &Arc<Self>,
+        offer: Offer,
+        glance: Glance,
+        trace: Option<&WrittenTrace>,
+        is_ours: bool,
+    ) -> RunContext {
         let trace = self.traces.resume(self.traced(&offer), trace, is_ours);
-        RunContext { offer, around: self.clone(), glance, is_resumed: true, trace }
+        RunContext { offer, around: Arc::clone(self), glance, is_resumed: true, trace }
     }
 
     fn traced<'r>(&'r self, offer: &'r Offer) -> Traced<'r> {
@@ -132,7 +137,7 @@ pub struct RunContext {
     /// The run.
     pub offer: Offer,
     /// What it shares with the other runs of its pool.
-    pub around: Surroundings,
+    pub around: Arc<Surroundings>,
     /// What others see of the run.
     pub glance: Glance,
     /// An earlier process took the run on, and may have told the API what this one is about to.

@@ -1,49 +1,38 @@
 //! Whether what was launched runs already: a pod may wait long for its node or its image.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::sync::SetOnce;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    NotYet,
     Started,
     Over,
 }
 
-/// Shared by who watches the infrastructure and who tells the API that it runs.
+/// Shared by who watches the infrastructure and who tells the API that it runs. What was known first stays.
 #[derive(Clone, Debug)]
-pub(super) struct Started(watch::Sender<Known>);
+pub(super) struct Started(Arc<SetOnce<Known>>);
 
 impl Started {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(Known::NotYet))
+        Self(Arc::default())
     }
 
     /// It runs, or has run.
     pub(super) fn note(&self) {
-        self.settle(Known::Started);
+        drop(self.0.set(Known::Started));
     }
 
     /// It is over or somebody else's, and whether it ever ran is not asked any more.
     pub(super) fn end(&self) {
-        self.settle(Known::Over);
+        drop(self.0.set(Known::Over));
     }
 
     /// Waits until it runs. False if it is over before that.
     pub(super) async fn wait(&self) -> bool {
-        let mut known = self.0.subscribe();
-        known.wait_for(|known| *known != Known::NotYet).await.is_ok_and(|known| *known == Known::Started)
-    }
-
-    /// What was known first stays.
-    fn settle(&self, to: Known) {
-        self.0.send_if_modified(|known| {
-            let is_news = *known == Known::NotYet;
-            if is_news {
-                *known = to;
-            }
-            is_news
-        });
+        *self.0.wait().await == Known::Started
     }
 }
 

@@ -132,7 +132,7 @@ async fn a_cancelled_run_is_killed_and_set_to_cancelled_once() {
     stage.fake.infra_is_recorded().await;
     stage.fake.set_state_now(State::of_type(StateType::Cancelling));
     for _ in 0..3 {
-        stage.tell(Input::Stop(StopReason::Cancelled)).await;
+        stage.tell(Input::Stop(StopReason::Cancelled));
     }
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
@@ -146,7 +146,7 @@ async fn a_cancellation_that_the_engine_finished_is_not_touched() {
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
     stage.fake.set_state_now(State::of_type(StateType::Cancelled));
-    stage.tell(Input::Stop(StopReason::Cancelled)).await;
+    stage.tell(Input::Stop(StopReason::Cancelled));
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"]);
 }
@@ -157,7 +157,7 @@ async fn a_run_that_cannot_be_killed_is_watched_to_its_end_and_its_cancellation_
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
     stage.fake.set_state_now(State::of_type(StateType::Cancelling));
-    stage.tell(Input::Stop(StopReason::Cancelled)).await;
+    stage.tell(Input::Stop(StopReason::Cancelled));
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"], "nobody else is left to finish it");
 }
@@ -198,7 +198,7 @@ async fn a_run_that_was_claimed_and_not_started_goes_back_only_if_it_is_still_pe
         stage.fake.will_answer("Pending", Verdict::Wait { delay: Duration::from_mins(1), reason: None });
         stage.fake.set_state_now(State::of_type(now));
         let playing = stage.start();
-        stage.tell(Input::Stop(StopReason::Shutdown)).await;
+        stage.tell(Input::Stop(StopReason::Shutdown));
         playing.end(BOUND).await;
         assert_eq!(proposed(&stage.fake).last().map(String::as_str), Some(last));
     }
@@ -209,7 +209,7 @@ async fn a_worker_that_stops_ends_its_runs_and_says_so() {
     let stage = Stage::new(json!({"run_until_killed": true, "ignore_grace": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.tell(Input::Stop(StopReason::Shutdown)).await;
+    stage.tell(Input::Stop(StopReason::Shutdown));
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Crashed"]);
     assert!(last_message(&stage.fake).starts_with("The worker that executed this flow run was stopped and ended it."));
@@ -220,7 +220,7 @@ async fn a_run_left_behind_is_neither_killed_nor_reported() {
     let stage = Stage::new(json!({"run_until_killed": true}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.tell(Input::Detach).await;
+    stage.tell(Input::Detach);
     playing.end(BOUND).await;
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting"]);
     assert!(!stage.records().is_empty(), "the next worker must find it");
@@ -252,10 +252,10 @@ async fn a_run_left_running_is_taken_over_and_reported_by_the_next_process() {
     let stage = Stage::new(json!({"run_until_killed": true, "exit_code": 3}));
     let playing = stage.start();
     stage.fake.infra_is_recorded().await;
-    stage.tell(Input::Detach).await;
+    stage.tell(Input::Detach);
     assert_eq!(playing.end(BOUND).await, Ended::Left);
     let next = stage.resume();
-    stage.tell(Input::Stop(StopReason::Cancelled)).await;
+    stage.tell(Input::Stop(StopReason::Cancelled));
     assert_eq!(next.end(BOUND).await, Ended::Over);
     assert_eq!(proposed(&stage.fake), ["Pending", "Submitting", "Cancelled"]);
     assert!(stage.records().is_empty());

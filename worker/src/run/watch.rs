@@ -30,7 +30,7 @@ pub(super) async fn watch(cx: &RunContext, handle: &Handle, told: Option<&Told>,
                         Ok(InfraEvent::LogLine { text, written }) => cx.log().output(text, written),
                         Ok(InfraEvent::Occurred(occurrence)) => {
                             if let Some(told) = told {
-                                cx.around.api.emit(told.subject.occurred(occurrence));
+                                cx.around.api.emit(told.subject.occurred(*occurrence));
                             }
                         }
                         // Rare, and large: in a box it weighs nothing in the thousands of runs that do not wait.

@@ -187,9 +187,12 @@ impl Delivery {
     /// Ends well when the stop has come and everything was confirmed.
     async fn send_and_confirm(&mut self, socket: &mut EventsIn, has_confirmed: &mut bool) -> Result<(), StreamError> {
         let mut confirm_at = None;
+        let mut unconfirmed = 0;
         loop {
             self.spooling.keep_up().await;
             let sent = self.send_waiting(socket).await?;
+            // Counted over many passes: what is not confirmed is kept in memory.
+            unconfirmed += sent;
             if sent > 0 {
                 confirm_at.get_or_insert_with(|| Instant::now() + CONFIRM_EVERY);
             }
@@ -197,13 +200,14 @@ impl Delivery {
             // The first time at once: a server may accept a socket only to drop it.
             let is_wanted = !*has_confirmed
                 || stopping
-                || sent >= CONFIRM_EVERY_EVENTS
+                || unconfirmed >= CONFIRM_EVERY_EVENTS
                 || confirm_at.is_some_and(|at| at <= Instant::now())
                 || self.feed.queue().wants_confirmation();
             if is_wanted && confirm_at.is_some() {
                 self.confirm(socket).await?;
                 *has_confirmed = true;
                 confirm_at = None;
+                unconfirmed = 0;
                 continue;
             }
             if stopping && self.feed.queue().is_empty() {

@@ -147,7 +147,7 @@ impl Drop for Bench {
 
 /// The id of a handle's container.
 pub(crate) fn container(handle: &Handle) -> &str {
-    handle.detail["id"].as_str().unwrap()
+    handle.infra_id.0.rsplit_once(':').unwrap().1
 }
 
 /// What a watch told.
@@ -173,7 +173,7 @@ impl Seen {
                 match event.unwrap() {
                     InfraEvent::Output { text, .. } => seen.output.push_str(&text),
                     InfraEvent::LogLine { text, .. } => seen.log_lines.push(text),
-                    InfraEvent::Occurred(occurrence) => seen.occurrences.push(occurrence),
+                    InfraEvent::Occurred(occurrence) => seen.occurrences.push(*occurrence),
                     InfraEvent::Exited(report) => seen.end = Some(report),
                     InfraEvent::Started | InfraEvent::Waiting(_) | InfraEvent::Diagnosis { .. } => {}
                 }

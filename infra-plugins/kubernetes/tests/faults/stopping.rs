@@ -32,7 +32,8 @@ async fn c110_a_kill_gives_the_grace_and_waits_for_the_pod() {
     assert_eq!(killed, Killed::Gracefully);
     let of_job = &deletions(&bench.api)[0];
     assert_eq!((&of_job["gracePeriodSeconds"], &of_job["propagationPolicy"]), (&30.into(), &"Foreground".into()));
-    assert_eq!(of_job["preconditions"]["uid"], watched.handle.detail["uid"]);
+    let detail: serde_json::Value = watched.handle.detail.read().unwrap();
+    assert_eq!(of_job["preconditions"]["uid"], detail["uid"]);
     nothing_is_left(&bench.api).await;
     watched.end().await;
     assert_eq!(bench.plugin.kill(&watched.handle, KillIntent::Cancel, GRACE).await.unwrap(), Killed::AlreadyGone);

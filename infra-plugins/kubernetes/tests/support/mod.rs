@@ -223,7 +223,7 @@ impl Bench {
 
 /// The name of a handle's Job.
 pub(crate) fn job_name(handle: &Handle) -> &str {
-    handle.detail["name"].as_str().unwrap()
+    handle.infra_id.0.rsplit_once(':').unwrap().1
 }
 
 /// Whether a pod runs.
@@ -292,7 +292,7 @@ impl Seen {
         match event {
             InfraEvent::Output { text, .. } => self.output.push_str(&text),
             InfraEvent::LogLine { text, .. } => self.log_lines.push(text),
-            InfraEvent::Occurred(occurrence) => self.occurrences.push(occurrence),
+            InfraEvent::Occurred(occurrence) => self.occurrences.push(*occurrence),
             InfraEvent::Exited(report) => self.end = Some(report),
             InfraEvent::Diagnosis { text, .. } => self.diagnoses.push(text),
             InfraEvent::Waiting(why) => self.waiting.push(why),

@@ -18,7 +18,7 @@ use central_api_wire::work_pool::WorkPool;
 use infra_contract::{CancelsRunning, Capabilities, InfraPlugin};
 use infra_scripted::{Backend, ScriptedPlugin};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use crate::audit::AuditLog;
 use crate::console::OutputSink;
 use crate::control_plane::{ControlPlane, Look};
 use crate::journal::{Journal, JournalError, Record};
-use crate::live_runs::{Glance, Message};
+use crate::live_runs::{Glance, Mailbox, inbox};
 use crate::policy::PolicyInForce;
 use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
@@ -242,7 +242,7 @@ pub(super) struct Stage {
     policy: PolicyInForce,
     audit: AuditLog,
     rerun: Arc<RerunPolicy>,
-    inbox: Mutex<Option<mpsc::Sender<Message>>>,
+    inbox: Mutex<Option<Mailbox>>,
 }
 
 pub(super) struct Playing(JoinHandle<Ended>);
@@ -288,14 +288,14 @@ impl Stage {
     }
 
     pub(super) fn start(&self) -> Playing {
-        let (sender, receiver) = mpsc::channel(16);
-        *self.inbox.lock().unwrap() = Some(sender);
+        let (mailbox, receiver) = inbox();
+        *self.inbox.lock().unwrap() = Some(mailbox);
         Playing(tokio::spawn(Actor::new(self.context(), receiver).live()))
     }
 
-    pub(super) async fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         let inbox = self.inbox.lock().unwrap().clone().expect("the run was started");
-        inbox.send(Box::new(input)).await.expect("the actor lives");
+        assert!(inbox.put(input), "the actor takes what it is told");
     }
 
     pub(super) fn records(&self) -> Vec<Record> {
@@ -311,8 +311,8 @@ impl Stage {
     /// A later process goes on with what is written down.
     pub(super) fn resume(&self) -> Playing {
         let record = self.records().pop().expect("something is written down");
-        let (sender, receiver) = mpsc::channel(16);
-        *self.inbox.lock().unwrap() = Some(sender);
+        let (mailbox, receiver) = inbox();
+        *self.inbox.lock().unwrap() = Some(mailbox);
         let offer = Offer { flow_run: record.facts.flow_run(record.run.key), ..self.offer() };
         let cx = self.surroundings().resumed(offer, glance(), None, true);
         Playing(tokio::spawn(Actor::resume(cx, record.run, record.facts.told, receiver).live()))
@@ -337,8 +337,8 @@ impl Stage {
         Offer { key: key(), flow_run, pool: Arc::new(pool), refused_before: false, shown }
     }
 
-    fn surroundings(&self) -> Surroundings {
-        Surroundings {
+    fn surroundings(&self) -> Arc<Surroundings> {
+        Arc::new(Surroundings {
             identity: Arc::new(WorkerIdentity {
                 name: "w".to_owned(),
                 kind: PluginKind::new("scripted"),
@@ -364,7 +364,7 @@ impl Stage {
             rerun: Arc::clone(&self.rerun),
             traces: crate::traces::Traces::default(),
             sandbox: Arc::default(),
-        }
+        })
     }
 }
 
