@@ -66,7 +66,7 @@ async fn one_run(journal: &DiskJournal) -> Result<Duration, journal::JournalErro
         infra_id: InfraId("12345".to_owned()),
         report_state: ReportState::Engine,
         detail: Detail::of(&serde_json::json!({"process": {"pid": 12345, "started": 1}, "boot_id": Uuid::nil()}))
-            .unwrap(),
+            .unwrap_or_default(),
     };
     let settled = Outcome::Settled(worker_core::exit::Exit::Code(0));
     let begun = Instant::now();
