@@ -141,8 +141,8 @@ fn first_version(controller: &str) -> Option<Utf8PathBuf> {
 
 /// Removes what a supervisor that was killed has left.
 pub(crate) fn remove_leftovers(key: &LaunchKey) {
-    let name = format!("worker-run-{key}");
     static PARENTS: OnceLock<BTreeSet<Utf8PathBuf>> = OnceLock::new();
+    let name = format!("worker-run-{key}");
     let parents = PARENTS.get_or_init(|| {
         CONTROLLERS
             .into_iter()

@@ -34,7 +34,7 @@ pub(super) fn is_asked_for() -> bool {
 /// whoever asked sees the end of its pipes.
 pub(super) fn serve() -> io::Result<Role> {
     rustix::thread::set_name(c"worker-forks").unwrap_or_default();
-    let channel = OwnedFd::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
+    let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(OpenOptions::new().read(true).open("/dev/null")?)?;
     let (mut ended, on_end) = UnixStream::pair()?;
     ended.set_nonblocking(true)?;
@@ -79,11 +79,13 @@ fn receive(channel: &OwnedFd) -> io::Result<Request> {
     if received.bytes == 0 {
         return Ok(Request::Over);
     }
-    let mut descriptors = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    let mut descriptors = descriptors.by_ref().flatten();
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    let mut descriptors = descriptors.into_iter();
     Ok(match (descriptors.next(), descriptors.next()) {
         (Some(spec), Some(answer)) => Request::Fork(spec, answer),
         // The system had no room for them.
