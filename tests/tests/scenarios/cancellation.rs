@@ -1,9 +1,13 @@
 //! Cancelling, pausing, resuming.
 
+use std::time::Duration;
+
 use central_api_wire::state::StateType;
 use serde_json::json;
+use worker_tests::api::store::Tables;
 use worker_tests::harness::{Lab, run_resource, until};
 
+use crate::in_memory::InMemory;
 use crate::marks::Marks;
 
 pub(crate) async fn c085_a_cancelled_run_is_terminated_then_killed_and_reported(lab: &Lab) {
@@ -80,6 +84,31 @@ pub(crate) async fn c123_a_resumed_run_is_submitted_like_a_new_one(lab: &Lab) {
     let second = async || lab.run(run).await.infrastructure_pid.filter(|pid| *pid != first);
     lab.until("another infrastructure_pid", second).await;
     assert_eq!(lab.history(run).await[5..], ["Resuming", "Pending", "Submitting"]);
+}
+
+/// More than a page of the API. The question beside a stream comes once a minute, so it is not what finds the rest.
+#[tokio::test]
+async fn hundreds_that_are_cancelled_together_end_together() {
+    const MANY: usize = 260;
+    let it = InMemory::start().await;
+    let pool = it.lab.pool().await;
+    let deployment = pool.command("sleep 600").await;
+    let mut runs = Vec::new();
+    for _ in 0..MANY {
+        runs.push(pool.run(deployment).await);
+    }
+    let _daemon = pool.daemon().env("WORKER_ADMISSION_ENABLED", "false").started().await;
+    let in_state =
+        |tables: &Tables, state: &StateType| tables.runs().filter(|run| run.state_type() == Some(state)).count();
+    let all_are = async |state: StateType, bound: Duration| {
+        let all = |tables: &Tables| (in_state(tables, &state) >= MANY).then_some(());
+        it.store().wait_until(&format!("all runs to be {state}"), bound, all).await.unwrap();
+    };
+    all_are(StateType::Running, Duration::from_mins(2)).await;
+    for run in runs {
+        it.store().cancel_run(run).unwrap();
+    }
+    all_are(StateType::Cancelled, Duration::from_secs(45)).await;
 }
 
 on_test_api![

@@ -1,9 +1,12 @@
 //! Asking the API which of the live runs are to be cancelled.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use central_api_client::ApiError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
+use worker_core::ids::RunId;
 use worker_core::machine::{Input, StopReason};
 
 use super::filter::cancelling_runs;
@@ -70,17 +73,8 @@ impl Observer {
 
     /// Asks, if there is anything to ask for. False if no answer came.
     async fn ask(&self) -> bool {
-        let live = self.live.ids(self.pool);
-        if live.is_empty() {
-            return true;
-        }
-        match timeout(LONGEST_QUESTION, self.client.flow_runs(&cancelling_runs(live))).await {
-            Ok(Ok(runs)) => {
-                for run in &runs {
-                    self.react(run);
-                }
-                true
-            }
+        match timeout(LONGEST_QUESTION, self.ask_for_all()).await {
+            Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::debug!("cannot ask for cancellations: {}", ErrorChain(&error));
                 false
@@ -90,6 +84,28 @@ impl Observer {
                 false
             }
         }
+    }
+
+    /// An answer is a page at most, of a length that the server chooses, and those of the first stay on it until they have ended: whoever
+    /// cancels hundreds of runs would wait for the rest until the next question. So it is asked for the others until there is none.
+    async fn ask_for_all(&self) -> Result<(), ApiError> {
+        let mut live = self.live.ids(self.pool);
+        while !live.is_empty() {
+            let runs = self.client.flow_runs(&cancelling_runs(live.clone())).await?;
+            if runs.is_empty() {
+                break;
+            }
+            for run in &runs {
+                self.react(run);
+            }
+            let answered: HashSet<RunId> = runs.iter().map(|run| run.id).collect();
+            let before = live.len();
+            live.retain(|run| !answered.contains(run));
+            if live.len() == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn end_unobserved_runs(&self, sight: &mut Sight) {
