@@ -62,7 +62,10 @@ impl Flows {
         let state = self.lab.ends(run, PATIENT).await;
         self.lab.executed(run).await;
         let name = self.lab.run(run).await.name;
-        let plain = |text: &str| text.replace(&run.to_string(), "RUN").replace(&name, "NAME");
+        let supervisor = format!("run-{:.11}", run.0.simple().to_string());
+        let plain = |text: &str| {
+            text.replace(&run.to_string(), "RUN").replace(&name, "NAME").replace(&supervisor, "SUPERVISOR")
+        };
         let log = self.lab.api.logs(run).await.into_iter();
         let mut log: Vec<(u8, String)> =
             log.map(|line| (line.level, plain(&line.message))).filter(of_the_run).collect();
