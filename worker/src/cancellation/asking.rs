@@ -71,27 +71,29 @@ impl Observer {
         }
     }
 
-    /// Asks, if there is anything to ask for. False if no answer came.
+    /// Asks, if there is anything to ask for. False if no answer came: an API that answers slowly, page by page, is seen.
     async fn ask(&self) -> bool {
-        match timeout(LONGEST_QUESTION, self.ask_for_all()).await {
+        let mut is_answered = false;
+        match timeout(LONGEST_QUESTION, self.ask_for_all(&mut is_answered)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::debug!("cannot ask for cancellations: {}", ErrorChain(&error));
-                false
+                is_answered
             }
             Err(_) => {
                 tracing::debug!("cannot ask for cancellations: no answer within {LONGEST_QUESTION:?}");
-                false
+                is_answered
             }
         }
     }
 
     /// An answer is a page at most, of a length that the server chooses, and those of the first stay on it until they have ended: whoever
     /// cancels hundreds of runs would wait for the rest until the next question. So it is asked for the others until there is none.
-    async fn ask_for_all(&self) -> Result<(), ApiError> {
+    async fn ask_for_all(&self, is_answered: &mut bool) -> Result<(), ApiError> {
         let mut live = self.live.ids(self.pool);
         while !live.is_empty() {
             let runs = self.client.flow_runs(&cancelling_runs(live.clone())).await?;
+            *is_answered = true;
             if runs.is_empty() {
                 break;
             }
