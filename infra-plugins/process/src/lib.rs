@@ -7,7 +7,7 @@
 //! uses the plugin must call it when it is started as [`SupervisorProgram`] says.
 //!
 //! **Spawns**: for each run one supervisor process, one thread each, and below it the command. In the worker for each run
-//! one task, which waits for the end, and for the supervisor's; it is owned by the plugin's table of runs and ends with
+//! one task, which waits for the end and collects a supervisor that had to be executed; it is owned by the plugin's table of runs and ends with
 //! the run. For the plugin one task that hears of changes in the folders, and one for each launch that was given up, which
 //! removes its folder after seconds; all are aborted with the plugin, and no run is touched by that.
 //!

@@ -52,33 +52,29 @@ async fn supervisors_are_forked_from_one_process_and_called_by_their_runs() {
     }
 }
 
-#[tokio::test]
-async fn a_fork_server_that_is_killed_is_followed_by_another_and_no_run_is_lost() {
+/// Whatever happens to the fork server: runs start without it and then from another, and the one that it forked before goes on.
+async fn runs_go_on_after(what_happens: Signal) {
     let bench = Bench::new();
     let live = bench.launch(&script_run("exec sleep 600")).await.unwrap();
     let server = fork_server(&bench, &live);
-    signal(&server, Signal::KILL);
+    signal(&server, what_happens);
     let (output, report) = bench.run(&script_run("echo done")).await;
     assert_eq!((output.as_str(), report.exit), ("done\n", Exit::Code(0)));
     let next = bench.launch(&script_run("exec sleep 600")).await.unwrap();
-    assert_ne!(parent_of_supervisor(&bench, &next), server);
+    assert_ne!(fork_server(&bench, &next), server);
     assert!(matches!(bench.plugin.reattach(&live).await.unwrap(), Found::Running));
     end(&bench, &live).await;
     end(&bench, &next).await;
 }
 
 #[tokio::test]
+async fn a_fork_server_that_is_killed_is_followed_by_another_and_no_run_is_lost() {
+    runs_go_on_after(Signal::KILL).await;
+}
+
+#[tokio::test]
 async fn a_fork_server_that_is_stopped_is_done_without() {
-    let bench = Bench::new();
-    let live = bench.launch(&script_run("exec sleep 600")).await.unwrap();
-    let server = fork_server(&bench, &live);
-    signal(&server, Signal::STOP);
-    let (output, report) = bench.run(&script_run("echo done")).await;
-    assert_eq!((output.as_str(), report.exit), ("done\n", Exit::Code(0)));
-    let next = bench.launch(&script_run("exec sleep 600")).await.unwrap();
-    assert_ne!(fork_server(&bench, &next), server);
-    end(&bench, &live).await;
-    end(&bench, &next).await;
+    runs_go_on_after(Signal::STOP).await;
 }
 
 #[tokio::test]

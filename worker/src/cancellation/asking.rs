@@ -94,9 +94,6 @@ impl Observer {
         while !live.is_empty() {
             let runs = self.client.flow_runs(&cancelling_runs(live.clone())).await?;
             *is_answered = true;
-            if runs.is_empty() {
-                break;
-            }
             for run in &runs {
                 self.react(run);
             }
