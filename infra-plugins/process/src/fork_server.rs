@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::pipes::Pipes;
 use crate::settings::SupervisorProgram;
@@ -61,22 +61,12 @@ impl ForkServer {
 }
 
 impl Running {
-    /// The environment is empty: with the marker of a run that this worker is a part of, every supervisor would be killed as a part
-    /// of it too. In a process group of its own it does not end by the terminal's signal before the worker does.
+    /// In a process group of its own it does not end by the terminal's signal before the worker does.
     fn start(supervisor: &SupervisorProgram) -> io::Result<Self> {
         let (channel, its) = UnixStream::pair()?;
         channel.set_nonblocking(true)?;
-        let child = Command::new(&supervisor.program)
-            .arg0(SupervisorProgram::NAME)
-            .args(&supervisor.args)
-            .arg(FORK_SERVER)
-            .env_clear()
-            .current_dir("/")
-            .process_group(0)
-            .stdin(OwnedFd::from(its))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut command = supervisor.command(FORK_SERVER);
+        let child = command.process_group(0).stdin(OwnedFd::from(its)).stdout(Stdio::null()).spawn()?;
         tracing::debug!(pid = child.id(), "supervisors are forked from here on");
         Ok(Self { channel, child })
     }

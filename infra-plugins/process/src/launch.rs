@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 use worker_core::ids::LaunchKey;
 
@@ -98,7 +98,10 @@ async fn fork(settings: &ProcessSettings, forks: &ForkServer, spec: &mut LaunchS
 
 /// Executes a supervisor that starts the command.
 async fn execute(settings: &ProcessSettings, spec: &LaunchSpec) -> Result<(Answer, Option<Child>), ProcessError> {
-    let mut child = spawn(&settings.supervisor, spec.key).map_err(ProcessError::NoSupervisor)?;
+    // The key is for people who look at the process table.
+    let mut command = settings.supervisor.command(&spec.key.to_string());
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(ProcessError::NoSupervisor)?;
     let silent = || ProcessError::SilentSupervisor(io::ErrorKind::BrokenPipe.into());
     let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).ok_or_else(silent)?;
     let answer = timeout(START_LIMIT, hear(stdin, stdout, spec)).await;
@@ -202,21 +205,6 @@ fn room(settings: &ProcessSettings, confinement: &Confinement, key: LaunchKey, f
         hidden: confinement.run_as.as_ref().and_then(|_| settings.runs_directory.parent()).map(Utf8Path::to_owned),
         kept: kept.collect(),
     }
-}
-
-/// The key among the arguments is for people who look at the process table. The environment is empty: with the marker
-/// of a run that this worker is a part of, the supervisor would be killed as a part of it too.
-fn spawn(supervisor: &SupervisorProgram, key: LaunchKey) -> io::Result<Child> {
-    Command::new(&supervisor.program)
-        .arg0(SupervisorProgram::NAME)
-        .args(&supervisor.args)
-        .arg(key.to_string())
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
 }
 
 /// Hands the spec over and takes the answer.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use infra_contract::Owner;
+use tokio::process::Command;
 
 use crate::confinement::Confinement;
 use crate::error::ProcessError;
@@ -57,6 +59,14 @@ pub struct SupervisorProgram {
 impl SupervisorProgram {
     /// What one is called in the process table.
     pub(crate) const NAME: &str = "worker-supervisor";
+
+    /// How it is executed, with a last word. The environment is empty: with the marker of a run that this worker is a part of, what is
+    /// started would be killed as a part of it too.
+    pub(crate) fn command(&self, word: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg0(Self::NAME).args(&self.args).arg(word).env_clear().current_dir("/").stderr(Stdio::null());
+        command
+    }
 
     /// A program by its path.
     pub fn new(program: impl Into<Utf8PathBuf>) -> Self {
