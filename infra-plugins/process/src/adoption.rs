@@ -10,6 +10,7 @@ use worker_core::handle::Handle;
 
 use crate::changes::{Change, Changes};
 use crate::claim::{Claim, Supervised};
+use crate::claim_file::Written;
 use crate::error::ProcessError;
 use crate::folder::RunFolder;
 use crate::handle::HandleDetail;
@@ -47,7 +48,8 @@ async fn process_of(folder: &RunFolder, claimed: &Supervised) -> io::Result<Iden
     let is_past = claimed.is_of_an_earlier_boot();
     loop {
         let may_come = !is_past && claimed.supervisor.is_alive() && Instant::now() < deadline;
-        if let Some(process) = unless_torn(folder.process(), is_past)? {
+        let process = || folder.written()?.map_or(Ok(None), |written| written.words.process());
+        if let Some(process) = unless_torn(process(), is_past)? {
             return Ok(process);
         }
         if !may_come {
@@ -63,19 +65,23 @@ pub(crate) fn adopt(handle: &Handle, folder: RunFolder, changes: &Changes) -> Re
     let detail = HandleDetail::of(handle)?;
     let Some(supervisor) = detail.supervisor else { return Ok(adopt_unsupervised(handle, &detail)?) };
     let is_past = detail.is_of_an_earlier_boot();
-    let claimed = match unless_torn(folder.claim(), is_past).map_err(|source| unusable(&folder, source))? {
-        Some(Claim::Supervisor(claimed)) => claimed,
+    // Watched before it is read: an end in between is then heard of.
+    let heard = changes.of(&folder);
+    let written = unless_torn(folder.written(), is_past).map_err(|source| unusable(&folder, source))?;
+    let (claimed, words) = match written {
+        Some(Written { claim: Claim::Supervisor(claimed), words }) => (claimed, words),
         // It was not a failure of the machine that tore it: whatever did, the run may go on.
-        Some(Claim::Torn) if !is_past => return Err(unusable(&folder, io::ErrorKind::InvalidData.into()).into()),
-        Some(Claim::Torn | Claim::Nobody(_)) | None => {
+        Some(Written { claim: Claim::Torn, .. }) if !is_past => {
+            return Err(unusable(&folder, io::ErrorKind::InvalidData.into()).into());
+        }
+        Some(Written { claim: Claim::Torn | Claim::Nobody(_), .. }) | None => {
             return Ok(is_past.then(|| lost_with_the_machine(handle, &detail)));
         }
     };
-    let heard = changes.of(&folder);
-    let end = unless_torn(folder.exit(), is_past).map_err(|source| unusable(&folder, source))?;
+    let end = unless_torn(words.exit(), is_past).map_err(|source| unusable(&folder, source))?;
     let end = end.or_else(|| is_past.then(node_lost));
     let tail = claimed.streams_output.then(|| Tail::of(&folder, heard.output()));
-    let process = folder.process().ok().flatten().unwrap_or(detail.process);
+    let process = words.process().ok().flatten().unwrap_or(detail.process);
     let exit = heard.exit();
     let supervision = Supervision::of(folder, of_this_boot(supervisor, is_past), claimed.cgroup, heard);
     let run = Run::new(handle.clone(), of_this_boot(process, is_past), Some(supervision), tail, end);

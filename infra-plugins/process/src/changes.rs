@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::folder::{EXIT, RunFolder, output_name};
+use crate::folder::{CLAIM, RunFolder, output_name};
 
 /// How often a folder is looked at that cannot be watched, and one that can: a lost notice must not hold a run for ever.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ impl Changes {
 
     fn watch(&self, folder: &RunFolder) -> Option<Watch> {
         let inotify = self.inotify.as_ref()?;
-        let flags = WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        let flags = WatchFlags::MODIFY | WatchFlags::ONLYDIR;
         let added = inotify::add_watch(inotify, folder.path().as_std_path(), flags).inspect_err(|error| {
             tracing::debug!(%error, "the folder of a run cannot be watched; it is looked at several times a second");
         });
@@ -172,7 +172,7 @@ fn tell(watched: &Watched, descriptor: i32, events: ReadFlags, name: Option<&[u8
     }
     let Some(bells) = watched.get(&descriptor) else { return };
     match name {
-        Some(name) if name == EXIT.as_bytes() => bells.exit.notify_one(),
+        Some(name) if name == CLAIM.as_bytes() => bells.exit.notify_one(),
         Some(name) if is_output(name) => bells.output.notify_one(),
         Some(_) | None => {}
     }
@@ -186,21 +186,24 @@ fn is_output(name: &[u8]) -> bool {
 mod tests {
     use camino::Utf8PathBuf;
     use tokio::time::Instant;
+    use worker_core::exit::{Exit, ExitReport};
 
     use super::*;
+    use crate::claim::{Claim, Fence};
+    use crate::claim_file::Word;
 
     #[tokio::test]
     async fn a_change_is_heard_of_at_once_also_one_before_the_waiting() {
         let directory = tempfile::tempdir().unwrap();
         let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap());
+        let mut claim_file = folder.place_claim(&Claim::Nobody(Fence { put_up_at: 1 })).unwrap().unwrap();
         let changes = Changes::listen();
         let heard = changes.of(&folder);
         let (output, exit) = (heard.output(), heard.exit());
         let began = Instant::now();
         std::fs::write(folder.output(LogStream::Stdout), "x").unwrap();
         output.or_doubt().await;
-        std::fs::write(folder.file("draft"), "x").unwrap();
-        std::fs::rename(folder.file("draft"), folder.file(EXIT)).unwrap();
+        claim_file.add(&Word::Exit(ExitReport::bare(Exit::Vanished))).unwrap();
         exit.or_doubt().await;
         assert!(began.elapsed() < DOUBT_INTERVAL);
     }

@@ -33,7 +33,7 @@ pub(crate) fn put_up(folder: &RunFolder) -> io::Result<Claim> {
         folder.make()?;
         let put_up_at = u64::try_from(since_boot().as_micros()).unwrap_or_default();
         let claim = Claim::Nobody(Fence { put_up_at });
-        if folder.place_claim(&claim)? {
+        if folder.place_claim(&claim)?.is_some() {
             return Ok(claim);
         }
     }
@@ -98,7 +98,7 @@ mod tests {
         let folder = RunFolder::at(path);
         let claim = put_up(&folder).unwrap();
         assert_eq!(put_up(&folder).unwrap(), claim);
-        assert!(!folder.place_claim(&claim).unwrap());
+        assert!(folder.place_claim(&claim).unwrap().is_none());
         let Claim::Nobody(fence) = claim else { panic!("somebody's: {claim:?}") };
         take_down(&folder, fence);
         assert!(!folder.path().exists());
@@ -111,7 +111,7 @@ mod tests {
         let Claim::Nobody(first) = put_up(&folder).unwrap() else { panic!("nobody has claimed it") };
         folder.lift_claim().unwrap();
         let second = Claim::Nobody(Fence { put_up_at: first.put_up_at + 1 });
-        assert!(folder.place_claim(&second).unwrap());
+        assert!(folder.place_claim(&second).unwrap().is_some());
         take_down(&folder, first);
         assert_eq!(folder.claim().unwrap(), Some(second));
     }

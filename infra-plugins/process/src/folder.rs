@@ -2,40 +2,34 @@
 //!
 //! | file | written by | holds |
 //! |---|---|---|
-//! | `claim` | whoever is first, once | who executes the run |
-//! | `process` | supervisor, once | the identity of the command |
+//! | `claim` | whoever is first, once; then its supervisor | who executes the run, which process it is, how it ended |
 //! | `stdout`, `stderr` | the command itself | its output |
 //! | `relayed` | worker | how far the output was passed on |
-//! | `exit` | supervisor, once | how the run ended |
 //! | `hooks-*` | supervisor, once each | nothing: that these hooks were begun |
 //! | `control` | supervisor | the socket that takes orders |
 //! | `prefect` | worker | the temporary working directory |
 //! | `tmp` | supervisor | what the run has for `/tmp` |
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use infra_contract::LogStream;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use rustix::process::getpid;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use worker_core::exit::ExitReport;
 use worker_core::ids::LaunchKey;
 
 use crate::claim::Claim;
-use crate::procfs::Identity;
+use crate::claim_file::{ClaimFile, Written};
 
-const CLAIM: &str = "claim";
-const PROCESS: &str = "process";
+/// The name of the file that says who executes the run and what became of it.
+pub(crate) const CLAIM: &str = "claim";
+
 const CONTROL: &str = "control";
-
-/// The name of the file that says how the run ended.
-pub(crate) const EXIT: &str = "exit";
 
 /// The folder of one run. Clones share its path.
 #[derive(Clone, Debug)]
@@ -84,28 +78,40 @@ impl RunFolder {
         self.file("tmp")
     }
 
-    /// Makes the claim unless there is one. False if somebody else was first.
-    pub(crate) fn place_claim(&self, claim: &Claim) -> io::Result<bool> {
-        let (draft, _file) = self.draft(CLAIM, claim)?;
-        // Linked, not renamed: a rename would replace the claim of another.
-        let placed = fs_err::hard_link(&draft, self.file(CLAIM));
-        fs_err::remove_file(&draft)?;
+    /// Makes the claim unless there is one. `None` if somebody else was first.
+    pub(crate) fn place_claim(&self, claim: &Claim) -> io::Result<Option<ClaimFile>> {
+        // Under a name that only this thread uses, until it is written.
+        let draft = self.file(&format!("{CLAIM}.{}.{:?}", getpid().as_raw_nonzero(), std::thread::current().id()));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let written = ClaimFile::begin(file, claim)?;
+        let claim = self.file(CLAIM);
+        let renamed = renameat_with(CWD, draft.as_std_path(), CWD, claim.as_std_path(), RenameFlags::NOREPLACE);
+        let placed = match renamed {
+            // Not every file system can do that without replacing the claim of another.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link(&draft, &claim, written),
+            renamed => renamed.map(|()| written).map_err(io::Error::from),
+        };
         match placed {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Ok(placed) => Ok(Some(placed)),
+            Err(error) => {
+                fs_err::remove_file(&draft)?;
+                if error.kind() == io::ErrorKind::AlreadyExists { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    /// The claim, with what was said of the run below it.
+    pub(crate) fn written(&self) -> io::Result<Option<Written>> {
+        match fs_err::read(self.file(CLAIM)) {
+            Ok(content) => Written::parse(&content).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The claim. One that is not even text of its form is torn: none is ever placed before it is written as a whole. An
-    /// error also for one of another form: a worker of another release may well know whose it is.
+    /// The claim alone.
     pub(crate) fn claim(&self) -> io::Result<Option<Claim>> {
-        let Some(content) = self.content(CLAIM)? else { return Ok(None) };
-        match serde_json::from_slice(&content) {
-            Ok(claim) => Ok(Some(claim)),
-            Err(error) if error.is_eof() || error.is_syntax() => Ok(Some(Claim::Torn)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.written()?.map(|written| written.claim))
     }
 
     /// Takes a claim of nobody back.
@@ -113,33 +119,9 @@ impl RunFolder {
         fs_err::remove_file(self.file(CLAIM))
     }
 
-    pub(crate) fn write_process(&self, process: Identity) -> io::Result<()> {
-        let (draft, _file) = self.draft(PROCESS, &process)?;
-        fs_err::rename(draft, self.file(PROCESS))
-    }
-
-    pub(crate) fn process(&self) -> io::Result<Option<Identity>> {
-        self.read(PROCESS)
-    }
-
-    pub(crate) fn write_exit(&self, report: &ExitReport) -> io::Result<()> {
-        let (draft, _file) = self.draft(EXIT, report)?;
-        fs_err::rename(draft, self.file(EXIT))
-    }
-
-    pub(crate) fn exit(&self) -> io::Result<Option<ExitReport>> {
-        self.read(EXIT)
-    }
-
     /// Makes sure that what is known of the run survives a failure of the machine.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        for name in [CLAIM, PROCESS, EXIT] {
-            match File::open(self.file(name)) {
-                Ok(file) => file.sync_data()?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
+        File::open(self.file(CLAIM))?.sync_data()?;
         self.sync_names()
     }
 
@@ -156,26 +138,14 @@ impl RunFolder {
         let path = Utf8PathBuf::from(format!("/proc/self/fd/{}/{CONTROL}", directory.as_raw_fd()));
         Ok((directory, path))
     }
+}
 
-    /// A complete file under a name that only this thread uses.
-    fn draft(&self, name: &str, content: &impl Serialize) -> io::Result<(Utf8PathBuf, File)> {
-        let path = self.file(&format!("{name}.{}.{:?}", getpid().as_raw_nonzero(), std::thread::current().id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(&serde_json::to_vec(content)?)?;
-        Ok((path, file))
-    }
-
-    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        self.content(name)?.map(|content| Ok(serde_json::from_slice(&content)?)).transpose()
-    }
-
-    fn content(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs_err::read(self.file(name)) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
+/// Gives a draft its name in two steps, which replaces nothing either.
+fn link(draft: &Utf8Path, claim: &Utf8Path, written: ClaimFile) -> io::Result<ClaimFile> {
+    fs_err::hard_link(draft, claim)?;
+    fs_err::remove_file(draft)?;
+    // Whoever watches the folder hears of a file by the name under which it was opened.
+    Ok(written.reopened(OpenOptions::new().write(true).open(claim)?))
 }
 
 /// The file that a stream is written to.
@@ -188,8 +158,11 @@ pub(crate) const fn output_name(stream: LogStream) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use worker_core::exit::{Exit, ExitReport};
+
     use super::*;
     use crate::claim::Fence;
+    use crate::claim_file::Word;
 
     #[test]
     fn only_the_first_claim_is_placed() {
@@ -198,21 +171,29 @@ mod tests {
         folder.make().unwrap();
         let first = Claim::Nobody(Fence { put_up_at: 1 });
         assert_eq!(folder.claim().unwrap(), None);
-        assert!(folder.place_claim(&first).unwrap());
-        assert!(!folder.place_claim(&Claim::Nobody(Fence { put_up_at: 2 })).unwrap());
+        assert!(folder.place_claim(&first).unwrap().is_some());
+        assert!(folder.place_claim(&Claim::Nobody(Fence { put_up_at: 2 })).unwrap().is_none());
         assert_eq!(folder.claim().unwrap(), Some(first));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft is left");
     }
 
     #[test]
-    fn a_claim_that_a_failure_of_the_machine_has_torn_is_somebodys_and_one_of_another_form_is_not_guessed_at() {
+    fn a_claim_is_placed_as_well_where_files_cannot_be_renamed_without_replacing() {
         let directory = tempfile::tempdir().unwrap();
-        let folder = RunFolder::at(Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap());
-        for torn in ["", "\0\0\0", r#"{"claimed_by":"nob"#] {
-            std::fs::write(folder.file(CLAIM), torn).unwrap();
-            assert_eq!(folder.claim().unwrap(), Some(Claim::Torn), "{torn:?}");
-        }
-        std::fs::write(folder.file(CLAIM), r#"{"claimed_by":"a_later_release"}"#).unwrap();
-        folder.claim().unwrap_err();
+        let directory = Utf8Path::from_path(directory.path()).unwrap();
+        let (draft, claim) = (directory.join("draft"), directory.join(CLAIM));
+        let begun = |number| {
+            let file = File::create(&draft).unwrap();
+            ClaimFile::begin(file, &Claim::Nobody(Fence { put_up_at: number })).unwrap()
+        };
+        let mut placed = link(&draft, &claim, begun(1)).unwrap();
+        assert!(!draft.exists() && format!("{placed:?}").contains("/claim\""), "{placed:?}");
+        let error = link(&draft, &claim, begun(2)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        let exit = ExitReport::bare(Exit::Code(3));
+        placed.add(&Word::Exit(exit.clone())).unwrap();
+        let written = RunFolder::at(directory.to_owned()).written().unwrap().unwrap();
+        let first = Claim::Nobody(Fence { put_up_at: 1 });
+        assert_eq!((written.claim, written.words.exit().unwrap()), (first, Some(exit)));
     }
 }

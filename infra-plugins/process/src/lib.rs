@@ -32,6 +32,7 @@ mod cgroup;
 mod changes;
 mod check;
 mod claim;
+mod claim_file;
 mod command;
 mod confinement;
 mod control;

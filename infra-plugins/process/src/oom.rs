@@ -1,9 +1,11 @@
 //! Evidence that the kernel killed a run for the memory it used. A SIGKILL alone proves nothing: anybody can send one.
 
+use std::sync::OnceLock;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cgroup;
-use crate::procfs;
+use crate::procfs::{self, short_text};
 
 /// The counter of kills that counts for this process's children, and what it said before the run.
 #[derive(Debug)]
@@ -13,8 +15,8 @@ pub(crate) struct OomWitness {
 }
 
 /// A file with a line `oom_kill <number>`.
-#[derive(Debug)]
-struct Counter {
+#[derive(Clone, Debug)]
+pub(crate) struct Counter {
     file: Utf8PathBuf,
     name: String,
 }
@@ -24,8 +26,9 @@ impl OomWitness {
     /// it. That of the whole machine proves nothing about this run: with it, any lack of memory elsewhere would explain
     /// somebody's kill.
     pub(crate) fn before(run: Option<&Utf8Path>, limited: Option<&Utf8Path>) -> Self {
-        let counter = counters(run, limited).into_iter().find(|counter| counter.read().is_some());
-        let before = counter.as_ref().and_then(Counter::read).unwrap_or_default();
+        let own = counters_of_run(run, limited).into_iter().chain(around().cloned());
+        let found = own.into_iter().find_map(|counter| counter.read().map(|before| (counter, before)));
+        let (counter, before) = found.map_or((None, 0), |(counter, before)| (Some(counter), before));
         Self { counter, before }
     }
 
@@ -37,24 +40,27 @@ impl OomWitness {
     }
 }
 
-fn counters(run: Option<&Utf8Path>, limited: Option<&Utf8Path>) -> Vec<Counter> {
-    let counter = |file: Utf8PathBuf, name: String| Counter { file, name };
-    let of_run = run.map(|run| counter(run.join("memory.events"), "oom_kill of the run's cgroup".to_owned()));
-    let around = cgroup::own_directory().into_iter().flat_map(|own| {
-        let directories: Vec<Utf8PathBuf> = own.ancestors().map(Utf8Path::to_owned).collect();
-        directories.into_iter().map(|directory| {
-            let name = format!("oom_kill of the cgroup {directory}");
-            Counter { file: directory.join("memory.events"), name }
-        })
-    });
-    let first_version = first_version_directory()
-        .map(|directory| counter(directory.join("memory.oom_control"), format!("oom_kill of the cgroup {directory}")));
+/// Those of cgroups that the run has to itself.
+fn counters_of_run(run: Option<&Utf8Path>, limited: Option<&Utf8Path>) -> Vec<Counter> {
+    let counter = |file: Utf8PathBuf| Counter { file, name: "oom_kill of the run's cgroup".to_owned() };
     // Where the run is limited by a cgroup of its own that counts: of either version.
-    let of_limit = limited.into_iter().flat_map(|group| {
-        ["memory.events", "memory.oom_control"]
-            .map(|file| counter(group.join(file), "oom_kill of the run's cgroup".to_owned()))
-    });
-    of_limit.chain(of_run).chain(around).chain(first_version).collect()
+    let of_limit =
+        limited.into_iter().flat_map(|group| ["memory.events", "memory.oom_control"].map(|file| group.join(file)));
+    of_limit.chain(run.map(|run| run.join("memory.events"))).map(counter).collect()
+}
+
+/// That of the cgroup around this process, if there is one. It is looked for once: this process stays where it is.
+pub(crate) fn around() -> Option<&'static Counter> {
+    static FOUND: OnceLock<Option<Counter>> = OnceLock::new();
+    FOUND.get_or_init(|| counters_around().into_iter().find(|counter| counter.read().is_some())).as_ref()
+}
+
+fn counters_around() -> Vec<Counter> {
+    let directories = cgroup::own_directory().into_iter().flat_map(Utf8Path::ancestors).map(Utf8Path::to_owned);
+    let of_second = directories.map(|directory| (directory.join("memory.events"), directory));
+    let of_first = first_version_directory().map(|directory| (directory.join("memory.oom_control"), directory));
+    let named = |(file, directory)| Counter { file, name: format!("oom_kill of the cgroup {directory}") };
+    of_second.chain(of_first).map(named).collect()
 }
 
 /// The directory of this process's cgroup in the memory hierarchy of the first version. In a container it may be the
@@ -73,7 +79,7 @@ fn first_version_directory() -> Option<Utf8PathBuf> {
 
 impl Counter {
     fn read(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(&self.file).ok()?;
+        let text = short_text(self.file.as_str()).ok()?;
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
     }
 }
@@ -97,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_the_whole_machine_counts_is_no_evidence() {
-        let files: Vec<Utf8PathBuf> = counters(None, None).into_iter().map(|counter| counter.file).collect();
+        let files: Vec<Utf8PathBuf> = counters_around().into_iter().map(|counter| counter.file).collect();
         assert!(files.iter().all(|file| !file.starts_with("/proc")), "{files:?}");
     }
 }

@@ -8,13 +8,15 @@ use std::fs;
 
 use camino::Utf8Path;
 
+use crate::procfs::short_text;
+
 /// The kernel's knob of this process: the lower, the later it is taken.
 pub(crate) const OWN: &str = "/proc/self/oom_score_adj";
 
 /// Does something that forks, without the protection that this process may have. It has it again afterwards: a process may
 /// always go down to what a privileged one has set for it.
 pub(crate) fn without_protection<T>(knob: &Utf8Path, fork: impl FnOnce() -> T) -> T {
-    let score = fs::read_to_string(knob).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let score = short_text(knob.as_str()).ok().and_then(|text| text.trim().parse::<i32>().ok());
     let Some(protected) = score.filter(|score| *score < 0) else {
         return fork();
     };

@@ -1,6 +1,6 @@
 //! The files that a run writes its output to, and their bounds.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -20,10 +20,12 @@ const BLOCK: u64 = 64 * 1024;
 
 /// Frees what exceeds the limit: what was relayed, and if that is not enough, all but the end. How much lies on disk then.
 pub(crate) fn bound(folder: &RunFolder, stream: LogStream, relayed: u64) -> io::Result<u64> {
-    let file = OpenOptions::new().write(true).open(folder.output(stream))?;
-    if on_disk(&file)? <= SIZE_LIMIT {
-        return on_disk(&file);
+    let path = folder.output(stream);
+    let on_disk_now = size(&path.metadata()?);
+    if on_disk_now <= SIZE_LIMIT {
+        return Ok(on_disk_now);
     }
+    let file = OpenOptions::new().write(true).open(path)?;
     let kept_from = file.metadata()?.len().saturating_sub(KEPT);
     free(&file, relayed.min(kept_from))?;
     if on_disk(&file)? > SIZE_LIMIT {
@@ -33,7 +35,11 @@ pub(crate) fn bound(folder: &RunFolder, stream: LogStream, relayed: u64) -> io::
 }
 
 fn on_disk(file: &File) -> io::Result<u64> {
-    Ok(file.metadata()?.blocks().saturating_mul(512))
+    Ok(size(&file.metadata()?))
+}
+
+fn size(metadata: &Metadata) -> u64 {
+    metadata.blocks().saturating_mul(512)
 }
 
 /// Makes a hole of everything before an offset. Where files cannot have holes, everything goes: whoever appends goes on

@@ -177,7 +177,7 @@ impl ProcessPlugin {
         }
     }
 
-    /// Makes way for a launch of what was given up before: whoever launches it now means it.
+    /// Makes way for a launch of what was given up before.
     fn lift_fence(&self, folder: &RunFolder) -> io::Result<()> {
         let _fences = lock(&self.fences);
         if matches!(folder.claim()?, Some(Claim::Nobody(_))) { folder.lift_claim() } else { Ok(()) }
@@ -272,10 +272,13 @@ impl InfraPlugin for ProcessPlugin {
         let detail = ProcessPlan::of(plan)?;
         let report_state = detail.report_state;
         let folder = self.folder(&plan.key);
-        if let Some(handle) = self.claimed(&plan.key, &folder).await? {
-            return Ok(handle);
+        let claim = folder.claim().map_err(|source| unusable(&folder, source))?;
+        match claim.map(|claim| claim.supervised(&plan.key)) {
+            Some(Ok(claimed)) => return adoption::handle_of(&folder, &claimed).await,
+            // Whoever launches it now means it.
+            Some(Err(_)) => self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?,
+            None => {}
         }
-        self.lift_fence(&folder).map_err(|source| unusable(&folder, source))?;
         let launched = launch::launch(&self.settings, &self.warm, &self.forks, plan.key, detail, &folder).await?;
         let Some((started, supervisor)) = launched else {
             let handle = self.claimed(&plan.key, &folder).await?;

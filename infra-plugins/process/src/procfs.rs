@@ -1,6 +1,7 @@
 //! Reading `/proc`. Where it is missing or hides a process, nothing is found: callers degrade.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, getpid};
@@ -60,7 +61,22 @@ impl Stat {
 }
 
 pub(crate) fn stat(pid: i32) -> Option<Stat> {
-    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    Stat::parse(&short_text(&format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The text of a file of the kernel's that is shorter than a page, or the beginning of a longer one. What is read from file to file
+/// with growing room takes several times as many calls, and a supervisor does little else.
+pub(crate) fn short_text(path: &str) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut text = [0; 1024];
+    let mut length = 0;
+    while let Some(room) = text.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read(room)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned())
 }
 
 /// All processes but this one; `None` where there is no `/proc`.
@@ -90,7 +106,7 @@ pub(crate) fn boot_id() -> Option<&'static str> {
 /// Whether this process, of one thread, certainly has no children, not even such that have yet to be waited for.
 pub(crate) fn is_childless() -> bool {
     let own = getpid().as_raw_nonzero();
-    fs::read_to_string(format!("/proc/self/task/{own}/children")).is_ok_and(|children| children.is_empty())
+    short_text(&format!("/proc/self/task/{own}/children")).is_ok_and(|children| children.is_empty())
 }
 
 /// The cgroups of this process, as `/proc` lists them. They are read once: it stays in them, but for the moments in which a

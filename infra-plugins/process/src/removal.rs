@@ -22,11 +22,14 @@ pub(crate) async fn remove(
     runs_directory: &Utf8Path,
 ) -> Result<(), ProcessError> {
     let detail = HandleDetail::of(handle)?;
+    // Where a supervisor left by itself it has removed the cgroups, as far as they could be.
+    let mut only_its_folder = false;
     if let Some(run) = run {
-        let has_swept = match &run.supervision {
-            Some(supervision) => supervision.dismiss().await?,
-            None => false,
-        };
+        let mut has_swept = false;
+        if let Some(supervision) = &run.supervision {
+            has_swept = supervision.dismiss().await?;
+            only_its_folder = has_swept && supervision.cgroup().is_none();
+        }
         run.note_forgotten();
         if !has_swept && !detail.is_of_an_earlier_boot() {
             sweep_leftovers(handle).await?;
@@ -34,7 +37,8 @@ pub(crate) async fn remove(
     }
     let folder = folder.clone();
     // Deleting a working directory can take a while.
-    let removed = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
+    let remove = move || if only_its_folder { remove_folder(&folder) } else { remove_cgroups_and_folder(&folder) };
+    let removed = tokio::task::spawn_blocking(remove).await;
     removed.unwrap_or_else(|error| {
         Err(ProcessError::Cleanup { path: runs_directory.to_owned(), source: io::Error::other(error) })
     })?;
@@ -50,20 +54,23 @@ pub(crate) async fn sweep_leftovers(handle: &Handle) -> Result<(), ProcessError>
 }
 
 fn remove_folder(folder: &RunFolder) -> Result<(), ProcessError> {
-    let failed = |source| ProcessError::Cleanup { path: folder.path().to_owned(), source };
+    folder.remove().map_err(|source| ProcessError::Cleanup { path: folder.path().to_owned(), source })
+}
+
+fn remove_cgroups_and_folder(folder: &RunFolder) -> Result<(), ProcessError> {
     match folder.claim() {
         // A fence has its own time.
         Ok(Some(Claim::Nobody(_))) => return Ok(()),
         Ok(Some(Claim::Supervisor(claimed))) => {
             if let Some(cgroup) = claimed.cgroup.as_deref().and_then(Cgroup::existing) {
                 cgroup.kill();
-                cgroup.remove().map_err(failed)?;
+                cgroup.remove().map_err(|source| ProcessError::Cleanup { path: folder.path().to_owned(), source })?;
             }
             confinement::remove_leftovers(&claimed.key);
         }
         Ok(Some(Claim::Torn) | None) | Err(_) => {}
     }
-    folder.remove().map_err(failed)
+    remove_folder(folder)
 }
 
 /// The temporary directory of a handle of the first version, if it is one of ours: a handle is read from disk, and must

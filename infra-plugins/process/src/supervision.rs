@@ -67,7 +67,8 @@ impl Supervision {
         let unreadable = |error: &std::io::Error| {
             tracing::warn!(%error, folder = %self.folder.path(), "how a run ended cannot be read");
         };
-        self.folder.exit().inspect_err(unreadable).ok().flatten()
+        let exit = self.folder.written().and_then(|written| written.map_or(Ok(None), |written| written.words.exit()));
+        exit.inspect_err(unreadable).ok().flatten()
     }
 
     /// Gives an order and returns its answer; `None` from one that is gone or does not answer.

@@ -115,7 +115,7 @@ async fn nobody_else_can_read_what_lies_in_the_folder() {
     let mode = |path: &camino::Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let folder = bench.folder(&handle.key);
     assert_eq!(mode(&folder), 0o700);
-    for file in ["claim", "process", "stdout", "stderr", "control"] {
+    for file in ["claim", "stdout", "stderr", "control"] {
         assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
     }
     bench.plugin.cleanup(&handle).await.unwrap();

@@ -50,7 +50,7 @@ async fn an_end_while_there_was_no_worker_is_told_with_all_output() {
     let handle = bench.launch(&script_run(&waits_for_go(&bench, "echo bye; echo why >&2; exit 3"))).await.unwrap();
     bench.restart();
     go(&bench);
-    until("the run ends", || bench.folder(&handle.key).join("exit").exists()).await;
+    until("the run ends", || bench.claim_file(&handle).contains("\"exit\"")).await;
     let Found::Exited(report) = bench.plugin.reattach(&handle).await.unwrap() else { panic!("it has ended") };
     assert_eq!((report.exit, report.detail.as_deref()), (Exit::Code(3), Some("its standard error ends with: why")));
     let (output, watched) = bench.watch(&handle).await.until_the_end().await;
@@ -140,7 +140,10 @@ async fn a_supervisor_that_was_killed_before_it_named_its_process_is_made_good_f
     let mut bench = Bench::new();
     let handle = bench.launch(&script_run("exec sleep 600")).await.unwrap();
     signal(&bench.supervisor(&handle), Signal::KILL);
-    std::fs::remove_file(bench.folder(&handle.key).join("process")).unwrap();
+    let written = bench.claim_file(&handle);
+    let (claim, process) = written.trim_end().split_once('\n').unwrap();
+    assert!(process.contains("\"process\""), "{written}");
+    bench.rewrite_claim_file(&handle, claim);
     bench.restart();
     let found = bench.plugin.find(&handle.key).await.unwrap().unwrap();
     assert_eq!(found.infra_id, handle.infra_id, "the process that carries the marker");
@@ -156,10 +159,11 @@ async fn lost_with_the_machine(bench: &Bench) -> Handle {
     let mut handle = bench.launch(&script_run("exec sleep 600")).await.unwrap();
     signal(&bench.supervisor(&handle), Signal::KILL);
     signal(&handle.infra_id.0, Signal::KILL);
-    let claim = bench.folder(&handle.key).join("claim");
-    let mut changed: serde_json::Value = serde_json::from_slice(&std::fs::read(&claim).unwrap()).unwrap();
-    *changed.pointer_mut("/boot_id").unwrap() = json!("another");
-    std::fs::write(&claim, changed.to_string()).unwrap();
+    let written = bench.claim_file(&handle);
+    let (claim, words) = written.split_once('\n').unwrap();
+    let mut claim: serde_json::Value = serde_json::from_str(claim).unwrap();
+    *claim.pointer_mut("/boot_id").unwrap() = json!("another");
+    bench.rewrite_claim_file(&handle, &format!("{claim}\n{words}"));
     let mut detail: serde_json::Value = handle.detail.read().unwrap();
     *detail.pointer_mut("/boot_id").unwrap() = json!("another");
     handle.detail = Detail::of(&detail).unwrap();
@@ -168,10 +172,16 @@ async fn lost_with_the_machine(bench: &Bench) -> Handle {
 
 #[tokio::test]
 async fn files_that_a_failure_of_the_machine_has_torn_hold_neither_their_run_nor_others() {
-    for torn in ["claim", "process"] {
+    for torn in ["claim", "process", "a line"] {
         let mut bench = Bench::new();
         let (whole, handle) = (lost_with_the_machine(&bench).await, lost_with_the_machine(&bench).await);
-        std::fs::write(bench.folder(&handle.key).join(torn), "").unwrap();
+        let written = bench.claim_file(&handle);
+        let (claim, words) = written.split_once('\n').unwrap();
+        match torn {
+            "claim" => bench.rewrite_claim_file(&handle, ""),
+            "process" => bench.rewrite_claim_file(&handle, &format!("{claim}\n{}", words.trim_end())),
+            _ => bench.rewrite_claim_file(&handle, &format!("{claim}\n{}\n", "\0".repeat(words.len()))),
+        }
         bench.restart();
         assert!(bench.plugin.owned().await.unwrap().contains(&whole), "{torn}");
         let found = bench.plugin.find(&handle.key).await.unwrap().expect("somebody has claimed it");

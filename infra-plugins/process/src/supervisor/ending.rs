@@ -7,6 +7,7 @@ use worker_core::exit::{Exit, ExitReport};
 use super::durability::Durability;
 use super::service::Service;
 use super::stderr;
+use crate::claim_file::Word;
 use crate::exit_detail;
 
 /// How long the engine's last words may take after its end. They are in the socket by then.
@@ -45,7 +46,7 @@ impl Service {
         if self.may_speak(since, now) || now < next_attempt || !self.sweep.is_over(now) {
             return;
         }
-        let is_written = self.folder.write_exit(&self.report(exit)).is_ok();
+        let is_written = self.claim_file.add(&Word::Exit(self.report(exit))).is_ok();
         // Where somebody has removed the folder there is nobody to tell either.
         if is_written || !self.folder.path().exists() {
             self.phase = Phase::Ended;
@@ -81,7 +82,8 @@ impl Service {
             [interpreter] => Some(interpreter.as_str()),
             _ => None,
         };
-        let stderr = exit_detail::of(exit, &stderr::end_of(&self.folder), interpreter, &self.spec.environment);
+        let detail = || exit_detail::of(exit, &stderr::end_of(&self.folder), interpreter, &self.spec.environment);
+        let stderr = if exit.is_success() { None } else { detail() };
         let detail: Vec<String> = self.time.evidence().into_iter().chain(evidence).chain(stderr).collect();
         ExitReport {
             exit,

@@ -13,6 +13,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use signal_hook::low_level;
 
 use super::{orphans, termination};
+use crate::{cgroup, oom, procfs};
 
 /// The argument with which a supervisor's program is one.
 pub(crate) const FORK_SERVER: &str = "fork-server";
@@ -39,6 +40,8 @@ pub(super) fn serve() -> io::Result<Role> {
     let (mut ended, on_end) = UnixStream::pair()?;
     ended.set_nonblocking(true)?;
     let handler = termination::tell_of_children(on_end)?;
+    // Read here, they are not read again in each supervisor.
+    let _known = (procfs::boot_id(), cgroup::own_directory(), oom::around());
     loop {
         let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         // Interrupted or not, both are looked at.

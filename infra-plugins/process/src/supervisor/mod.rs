@@ -41,6 +41,9 @@ use worker_core::ids::RunId;
 /// The longest name that a process can have.
 const NAME_LENGTH: usize = 15;
 
+/// Most specs are shorter: it is read at once.
+const USUAL_SPEC: usize = 16 * 1024;
+
 /// The whole life of a supervisor. Reads what to start from standard input, and answers on standard output.
 pub fn supervise() -> ExitCode {
     if let Some(code) = enter::when_asked() {
@@ -66,7 +69,7 @@ fn begin() -> Result<Service, Answer> {
     let waiting = Waiting::of_arguments();
     termination::leave_the_workers_session();
     let signals = termination::outlive_signals().map_err(|error| refused(&error, "signals cannot be handled"))?;
-    let mut spec = Vec::new();
+    let mut spec = Vec::with_capacity(USUAL_SPEC);
     io::stdin().read_to_end(&mut spec).map_err(|error| refused(&error, "the spec cannot be read"))?;
     let spec: LaunchSpec =
         serde_json::from_slice(&spec).map_err(|error| refused(&error.into(), "the spec cannot be read"))?;

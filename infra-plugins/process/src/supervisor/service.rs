@@ -19,6 +19,7 @@ use super::spec::{LaunchSpec, Started};
 use super::sweep::Sweep;
 use super::time_limit::TimeLimit;
 use crate::cgroup::Cgroup;
+use crate::claim_file::ClaimFile;
 use crate::confinement::Limits;
 use crate::control::{ACKNOWLEDGEMENT_LIMIT, EnginePort};
 use crate::folder::RunFolder;
@@ -37,6 +38,7 @@ const FOLDER_INTERVAL: Duration = Duration::from_mins(1);
 pub(super) struct Parts {
     pub(super) spec: LaunchSpec,
     pub(super) folder: RunFolder,
+    pub(super) claim_file: ClaimFile,
     pub(super) supervisor: Identity,
     pub(super) process: Identity,
     pub(super) control: UnixListener,
@@ -51,6 +53,7 @@ pub(super) struct Parts {
 pub(super) struct Service {
     pub(super) spec: LaunchSpec,
     pub(super) folder: RunFolder,
+    pub(super) claim_file: ClaimFile,
     /// Gone once the end is written.
     pub(super) engine: Option<EnginePort>,
     pub(super) oom: OomWitness,
@@ -75,7 +78,8 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { spec, folder, supervisor, process, control, engine, cgroup, limits, oom, signals } = parts;
+        let Parts { spec, folder, claim_file, supervisor, process, control, engine, cgroup, limits, oom, signals } =
+            parts;
         Self {
             sweep: Sweep::over(Tree::below_this_process(process, spec.key)),
             limit: OutputLimit::of(&folder),
@@ -90,6 +94,7 @@ impl Service {
             leaving_since: None,
             spec,
             folder,
+            claim_file,
             engine,
             oom,
             supervisor,

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use infra_contract::LogStream;
 use rustix::process::getpid;
 
@@ -19,6 +19,7 @@ use super::spec::{Answer, CLAIM_LIMIT, LaunchSpec, since_boot};
 use super::takeover::Waiting;
 use crate::cgroup::{self, Cgroup};
 use crate::claim::{Claim, Supervised};
+use crate::claim_file::{ClaimFile, Word};
 use crate::confinement::Limits;
 use crate::control::EnginePort;
 use crate::environment::{CONTROL_PORT, CONTROL_TOKEN};
@@ -33,7 +34,9 @@ use crate::procfs::{self, Identity};
 pub(super) fn start(spec: LaunchSpec, signals: UnixStream, waiting: Option<Waiting>) -> Result<Service, Answer> {
     let folder = RunFolder::at(spec.folder.clone());
     let supervisor = Identity::of(getpid().as_raw_nonzero().get());
-    let cgroup = claim(&spec, &folder, supervisor)?.and_then(|path| Cgroup::make(&path));
+    let cgroup = cgroup::path_for(&spec.key);
+    let mut claim_file = claim(&spec, &folder, supervisor, cgroup.clone())?;
+    let cgroup = cgroup.and_then(|path| Cgroup::make(&path));
     let limits = Limits::make(&spec.confinement, &spec.key, cgroup.as_ref());
     let limits = limits.map_err(|error| Answer::NotConfined { reason: format!("a limit cannot be set: {error}") });
     let begun = limits.and_then(|limits| match begin(&spec, &folder, cgroup.as_ref(), &limits, waiting) {
@@ -45,8 +48,12 @@ pub(super) fn start(spec: LaunchSpec, signals: UnixStream, waiting: Option<Waiti
     });
     match begun {
         Ok((Begun { process, control, engine, oom, is_enclosed }, limits)) => {
+            // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker.
+            drop(claim_file.add(&Word::Process(process)));
             let cgroup = cgroup.filter(|_| is_enclosed);
-            Ok(Service::new(Parts { spec, folder, supervisor, process, control, engine, cgroup, limits, oom, signals }))
+            let parts =
+                Parts { spec, folder, claim_file, supervisor, process, control, engine, cgroup, limits, oom, signals };
+            Ok(Service::new(parts))
         }
         Err(answer) => {
             // Nothing runs. What cannot be taken back is found by a later worker as a run that has vanished.
@@ -96,14 +103,16 @@ fn begin(
         let command = command(spec, limits, &environment, output).map_err(unusable)?;
         spawn(command, cgroup).map_err(|error| Answer::NotExecutable { errno: error.raw_os_error() })?
     };
-    // A run that cannot be written down runs all the same: the worker knows it, and it carries its marker.
-    drop(folder.write_process(process));
     Ok(Begun { process, control, engine, oom, is_enclosed })
 }
 
-/// Makes the claim; where the run's cgroup is to be.
-fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<Option<camino::Utf8PathBuf>, Answer> {
-    let cgroup = cgroup::path_for(&spec.key);
+/// Makes the claim. The run's cgroup, if it may have one, is named there before it is made.
+fn claim(
+    spec: &LaunchSpec,
+    folder: &RunFolder,
+    supervisor: Identity,
+    cgroup: Option<Utf8PathBuf>,
+) -> Result<ClaimFile, Answer> {
     let claim = Claim::Supervisor(Supervised {
         key: spec.key,
         owner: spec.owner.clone(),
@@ -111,7 +120,7 @@ fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<
         boot_id: procfs::boot_id().map(str::to_owned),
         report_state: spec.report_state,
         streams_output: spec.streams_output,
-        cgroup: cgroup.clone(),
+        cgroup,
     });
     let age = since_boot().saturating_sub(Duration::from_millis(spec.asked_at));
     if age > CLAIM_LIMIT {
@@ -119,8 +128,8 @@ fn claim(spec: &LaunchSpec, folder: &RunFolder, supervisor: Identity) -> Result<
         return Err(Answer::Refused { reason });
     }
     match folder.place_claim(&claim) {
-        Ok(true) => Ok(cgroup),
-        Ok(false) => Err(Answer::AlreadyClaimed),
+        Ok(Some(claim_file)) => Ok(claim_file),
+        Ok(None) => Err(Answer::AlreadyClaimed),
         Err(error) => Err(Answer::Refused { reason: format!("the run cannot be claimed: {error}") }),
     }
 }

@@ -60,14 +60,14 @@ impl Sweep {
     /// Makes a pass if it is time for one.
     pub(super) fn advance(&mut self, cgroup: Option<&Cgroup>, now: Instant) {
         let Some(under_way) = self.under_way.filter(|under_way| now >= under_way.next_pass) else { return };
-        if let Some(cgroup) = cgroup {
-            cgroup.kill();
-        }
         // Every process of the run descends from a child of this one. Most have left nothing, and looking at the whole
         // process table for each would take long where many end at once.
         if procfs::is_childless() {
             self.under_way = None;
             return;
+        }
+        if let Some(cgroup) = cgroup {
+            cgroup.kill();
         }
         let interval = if self.is_over(now) { SLOW_INTERVAL } else { PASS_INTERVAL };
         let next = UnderWay { next_pass: Instant::now() + interval, ..under_way };

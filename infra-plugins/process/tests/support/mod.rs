@@ -33,7 +33,7 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let folders = std::fs::read_dir(self.0.path().join("runs")).into_iter().flatten();
         for claim in folders.filter_map(|folder| std::fs::read(folder.ok()?.path().join("claim")).ok()) {
-            let claim: Value = serde_json::from_slice(&claim).unwrap();
+            let claim = first_line(&claim);
             if let Some(pid) = claim.pointer("/supervisor/pid").and_then(Value::as_i64) {
                 signal(&pid.to_string(), Signal::KILL);
             }
@@ -43,6 +43,12 @@ impl Drop for Directory {
             }
         }
     }
+}
+
+/// The claim of a claim file; null if it is torn.
+fn first_line(content: &[u8]) -> Value {
+    let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    serde_json::from_slice(first).unwrap_or_default()
 }
 
 impl Bench {
@@ -130,7 +136,17 @@ impl Bench {
     }
 
     fn claim(&self, handle: &Handle) -> Value {
-        serde_json::from_slice(&std::fs::read(self.folder(&handle.key).join("claim")).unwrap()).unwrap()
+        first_line(self.claim_file(handle).as_bytes())
+    }
+
+    /// What is written of a run: its claim, and below it what its supervisor says.
+    pub(crate) fn claim_file(&self, handle: &Handle) -> String {
+        std::fs::read_to_string(self.folder(&handle.key).join("claim")).unwrap()
+    }
+
+    /// Puts something else there.
+    pub(crate) fn rewrite_claim_file(&self, handle: &Handle, content: &str) {
+        std::fs::write(self.folder(&handle.key).join("claim"), content).unwrap();
     }
 
     pub(crate) fn directory(&self) -> &Utf8Path {
