@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::Database;
@@ -50,7 +49,7 @@ impl fmt::Debug for DiskJournal {
 impl DiskJournal {
     pub(super) fn start(store: Store) -> std::io::Result<Self> {
         let store = Arc::new(store);
-        let (requests, queue) = queue(WAITING);
+        let (requests, queue) = queue(WAITING, SOON);
         let written = Arc::clone(&store);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(&written, &queue))?;
         Ok(Self { store, requests: Some(requests), thread: Some(thread) })
@@ -94,7 +93,7 @@ impl DiskJournal {
         let mut request = Request { change, done: Some(done) };
         loop {
             let Some(requests) = &self.requests else { return Err(JournalError::Closed) };
-            match requests.put(request) {
+            match requests.put(request, true) {
                 Ok(()) => return answer.await.unwrap_or(Err(JournalError::Closed)),
                 Err(NotPut::Closed) => return Err(JournalError::Closed),
                 Err(NotPut::Full(back)) => request = back,
@@ -105,7 +104,7 @@ impl DiskJournal {
 
     fn soon(&self, change: Change) {
         let Some(requests) = &self.requests else { return };
-        if requests.put(Request { change, done: None }).is_err() {
+        if requests.put(Request { change, done: None }, false).is_err() {
             tracing::warn!("the journal is far behind; a note of it was left out, and is found out again if need be");
         }
     }
@@ -149,36 +148,17 @@ impl Drop for DiskJournal {
 /// Brings changes to disk: at once where somebody waits, within [`SOON`] otherwise, and all that wait together.
 fn write(store: &Store, requests: &Queue<Request>) {
     let mut batch: Vec<Request> = Vec::new();
-    let mut since: Option<Instant> = None;
-    loop {
-        let next = match since {
-            None => requests.next().ok_or(RecvTimeoutError::Disconnected),
-            Some(since) => requests.next_within(SOON.saturating_sub(since.elapsed())),
-        };
-        let ended = match next {
-            Ok(request) => {
-                since.get_or_insert_with(Instant::now);
-                batch.push(request);
-                batch.extend(requests.present().take(MOST_TOGETHER));
-                false
-            }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => true,
-        };
-        let is_awaited = batch.iter().any(|request| request.done.is_some());
-        let is_due = since.is_some_and(|since| since.elapsed() >= SOON);
-        if !batch.is_empty() && (is_awaited || is_due || ended || batch.len() >= MOST_TOGETHER) {
+    while let Some(due) = requests.due(MOST_TOGETHER) {
+        batch.extend(due);
+        while !batch.is_empty() {
             let written = commit(store, &batch);
-            let failed = written.is_err();
             settle(&mut batch, &written);
-            since = (!batch.is_empty()).then(Instant::now);
-            if failed && !ended {
-                // A full disk is no reason to spin.
-                std::thread::sleep(SOON);
+            if written.is_ok() || requests.is_closed() {
+                break;
             }
-        }
-        if ended {
-            return;
+            // A full disk is no reason to spin.
+            std::thread::sleep(SOON);
+            batch.extend(requests.present(MOST_TOGETHER));
         }
     }
 }
