@@ -169,19 +169,24 @@ impl RunContext {
         Record {
             format: FORMAT,
             run: run.clone(),
-            facts: Facts {
-                name: self.offer.flow_run.name.clone(),
-                flow_id: self.offer.flow_run.flow_id,
-                deployment_id: self.offer.flow_run.deployment_id,
-                due: self.offer.flow_run.next_scheduled_start_time,
-                pool: self.offer.pool.name.clone(),
-                pool_id: self.offer.pool.id,
-                kind: self.around.plugin.kind(),
-                worker: self.around.identity.name.clone(),
-                told: told.cloned(),
-                trace: self.trace.written(),
-            },
+            facts: self.facts(told),
             timeline: self.around.timelines.notes(self.offer.key.run),
+        }
+    }
+    /// What a later process needs to know of the run.
+    pub(super) fn facts(&self, told: Option<&Told>) -> Facts {
+        let FlowRun { name, flow_id, deployment_id, next_scheduled_start_time, .. } = &self.offer.flow_run;
+        Facts {
+            name: name.clone(),
+            flow_id: *flow_id,
+            deployment_id: *deployment_id,
+            due: *next_scheduled_start_time,
+            pool: self.offer.pool.name.clone(),
+            pool_id: self.offer.pool.id,
+            kind: self.around.plugin.kind(),
+            worker: self.around.identity.name.clone(),
+            told: told.cloned(),
+            trace: self.trace.written(),
         }
     }
 }

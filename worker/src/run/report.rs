@@ -1,7 +1,6 @@
 //! Reporting the end of a run.
 
 use central_api_client::Verdict;
-use central_api_wire::event::Event;
 use central_api_wire::flow_run::FlowRun;
 use central_api_wire::state::{SetStateRequest, StateType};
 use infra_contract::{CancelsRunning, FlowHooks, OutputLine};
@@ -25,30 +24,9 @@ use crate::metrics::End;
 
 /// What the reports of one execution have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "WrittenTold", into = "WrittenTold")]
 pub struct Told {
     pub(super) subject: RunSubject,
     pub(super) submitted: Submitted,
-}
-
-/// As the journal has it, for earlier and later versions too.
-#[derive(Serialize, Deserialize)]
-struct WrittenTold {
-    subject: RunSubject,
-    submitted: Event,
-}
-
-impl From<WrittenTold> for Told {
-    fn from(WrittenTold { subject, submitted }: WrittenTold) -> Self {
-        Self { subject, submitted: Submitted::of(&submitted) }
-    }
-}
-
-impl From<Told> for WrittenTold {
-    fn from(Told { subject, submitted }: Told) -> Self {
-        let submitted = subject.submitted_before(submitted);
-        Self { subject, submitted }
-    }
 }
 
 /// Brings the end of a run to the API: state, log, events. Returns once the API has taken or refused it for good, and

@@ -87,7 +87,7 @@ fn linked(occurred: Timestamp, earlier: Timestamp, id: Uuid) -> Option<Uuid> {
 }
 
 /// What is remembered of a `prefect.worker.submitted-flow-run`. The rest of it is in the subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Submitted {
     id: Uuid,
     occurred: Timestamp,
@@ -137,13 +137,8 @@ impl RunSubject {
 
     /// `prefect.worker.submitted-flow-run`.
     pub(super) fn submitted(&self, key: LaunchKey) -> Event {
-        self.submitted_before(Submitted { id: key.derived("submitted"), occurred: Timestamp::now() })
-    }
-
-    /// The same that was emitted before.
-    pub(super) fn submitted_before(&self, Submitted { id, occurred }: Submitted) -> Event {
         let event = event("prefect.worker.submitted-flow-run", self.resource.resource(), self.related(), None);
-        Event { id, occurred, ..event }
+        Event { id: key.derived("submitted"), ..event }
     }
 
     /// `prefect.worker.executed-flow-run`: the flow run's entry says which infrastructure ended, and how.
