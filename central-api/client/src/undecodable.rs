@@ -33,6 +33,10 @@ pub(crate) fn readable_rows<T: DeserializeOwned>(
     body: &[u8],
     complaints: &Complaints,
 ) -> Result<Vec<T>, serde_json::Error> {
+    // Almost always all can be: looked at one by one they cost twice as much.
+    if let Ok(rows) = serde_json::from_slice(body) {
+        return Ok(rows);
+    }
     let rows: Vec<Value> = serde_json::from_slice(body)?;
     let mut readable = Vec::with_capacity(rows.len());
     for row in rows {
