@@ -16,7 +16,8 @@ pub enum Effect {
     /// Resolve the configuration, bring the code, let the plugin plan. Answers `Prepared`, `SubmitFailed` or
     /// `PolicyRefused`.
     Prepare,
-    /// Tell the API that the launch is near: labels, for which little time is waited, and Submitting. Answers `Announced` or `Stop`.
+    /// Tell the API that the launch is near: Submitting, once the run has its labels, for which little time is waited. Answers
+    /// `Announced` or `Stop`.
     Announce,
     /// Write the run to the journal and sync it, before the effects after it.
     Persist,

@@ -77,6 +77,8 @@ pub struct Actor {
     at_leisure: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Gives up what is pointless after a stop before the launch.
     submission: Option<AbortHandle>,
+    /// Ends with the labelling of the run.
+    labelled: Option<oneshot::Receiver<()>>,
     deployment: Option<Arc<Deployment>>,
     plan: Option<Arc<Plan>>,
     told: Option<Arc<Told>>,
@@ -113,6 +115,7 @@ impl Actor {
             beside: FuturesUnordered::new(),
             at_leisure: FuturesUnordered::new(),
             submission: None,
+            labelled: None,
             deployment: None,
             plan: None,
             told: None,
@@ -234,8 +237,7 @@ impl Actor {
             return;
         }
         self.deployment = None;
-        let facts = self.cx.record(&self.run, None).facts;
-        let flow_run = facts.flow_run(self.run.key);
+        let flow_run = self.cx.facts(None).flow_run(self.run.key);
         let offer = Offer { flow_run, ..self.cx.offer.clone() };
         self.cx = Arc::new(RunContext { offer, ..(*self.cx).clone() });
     }
@@ -246,23 +248,18 @@ impl Actor {
             Effect::Claim => self.begin(async move { claimed(&cx).await }),
             Effect::Recall => self.begin(async move { recalled(&cx).await }),
             Effect::Prepare => {
+                self.label();
                 let deployment = self.deployment.clone();
                 self.begin_submission(async move { prepared(&cx, deployment.as_deref()).await });
             }
             Effect::Announce => {
                 let report_state = self.run.report_state;
-                let labels = Arc::clone(&cx);
-                let (done, labelled) = oneshot::channel::<()>();
-                self.at_leisure.push(
-                    async move {
-                        announce::label(&labels).await;
-                        drop(done);
-                    }
-                    .boxed(),
-                );
+                let labelled = self.labelled.take();
                 self.begin_submission(async move {
                     // One after the other: a server with one writer blocks itself on two changes of a run at once.
-                    drop(tokio::time::timeout(LABELS_FIRST, labelled).await);
+                    if let Some(labelled) = labelled {
+                        drop(tokio::time::timeout(LABELS_FIRST, labelled).await);
+                    }
                     Answer::Input(announce::announce(&cx, report_state).await)
                 });
             }
@@ -305,6 +302,18 @@ impl Actor {
             }
             Effect::Forget => self.forget().await,
         }
+    }
+
+    /// Labels the run while it is prepared: a flow finds its labels, and its start does not wait for them.
+    fn label(&mut self) {
+        let cx = Arc::clone(&self.cx);
+        let (done, labelled) = oneshot::channel();
+        self.labelled = Some(labelled);
+        let label = async move {
+            announce::label(&cx).await;
+            drop(done);
+        };
+        self.at_leisure.push(label.boxed());
     }
 
     fn begin(&mut self, work: impl Future<Output = Answer> + Send + 'static) {
