@@ -16,6 +16,7 @@ use worker_core::machine::KillIntent;
 
 use super::Repair;
 use super::judgement::{self, Known, Stray};
+use crate::live_runs::Sighting;
 use crate::metrics::Repaired;
 use crate::run::{ErrorChain, moved_on};
 
@@ -32,15 +33,24 @@ impl Repair {
         let more_to_come = self.adoption.adopt_left().await;
         self.adoption.adopt_forgotten().await;
         let strays = self.strays().await;
-        let live = self.live.sightings_of(self.workspace);
-        let ids: Vec<RunId> = live
-            .iter()
-            .map(|sighting| sighting.seen.key.run)
-            .chain(strays.iter().map(|(_, stray)| stray.key.run))
-            .collect();
+        for some in self.live.sightings_of(self.workspace).chunks(AT_ONCE) {
+            self.compare(some).await?;
+        }
+        let ids: Vec<RunId> = strays.iter().map(|(_, stray)| stray.key.run).collect();
+        let runs = self.runs(&ids).await?;
+        stream::iter(strays)
+            .for_each_concurrent(STRAYS_AT_ONCE, |(plugin, stray)| self.take_in_hand(plugin, stray, &runs))
+            .await;
+        Ok(more_to_come)
+    }
+
+    /// Tells runs what the API decided about them unheard. A few at a time: what the API has of thousands is many times what a worker
+    /// needs for them.
+    async fn compare(&self, live: &[Sighting]) -> Result<(), ApiError> {
+        let ids: Vec<RunId> = live.iter().map(|sighting| sighting.seen.key.run).collect();
         let runs = self.runs(&ids).await?;
         let now = Timestamp::now();
-        for sighting in &live {
+        for sighting in live {
             let key = sighting.seen.key;
             // It may have gone another way meanwhile.
             if !self.live.has(key) {
@@ -52,10 +62,7 @@ impl Repair {
                 self.live.tell(sighting.pool, key.run, input);
             }
         }
-        stream::iter(strays)
-            .for_each_concurrent(STRAYS_AT_ONCE, |(plugin, stray)| self.take_in_hand(plugin, stray, &runs))
-            .await;
-        Ok(more_to_come)
+        Ok(())
     }
 
     /// Infrastructure with our mark that no live run knows. Asked for before the runs are listed: what is started meanwhile
