@@ -36,21 +36,21 @@ impl fmt::Debug for ForkServer {
 impl ForkServer {
     /// Has a supervisor forked. Nothing of the run has been started if this fails, nor if what the pipes lead to turns out to be gone.
     pub(crate) fn fork(&self, supervisor: &SupervisorProgram) -> io::Result<Pipes> {
-        let (pipes, spec, answer) = Pipes::new()?;
         let mut running = self.running();
         let server = match running.take() {
             Some(server) => server,
             None => Running::start(supervisor)?,
         };
+        let (pipes, spec, answer) = Pipes::new(server.child.id())?;
         // One that has gone refuses; one that is stopped has a full channel in the end.
         frame::send_descriptors(&server.channel, &[spec.as_fd(), answer.as_fd()])?;
         *running = Some(server);
         Ok(pipes)
     }
 
-    /// Ends one whose fork never answered: it may be one that was stopped.
-    pub(crate) fn distrust(&self) {
-        if let Some(mut server) = self.running().take() {
+    /// Ends one whose fork never answered: it may be one that was stopped. Another that has taken its place is left.
+    pub(crate) fn distrust(&self, server: Option<u32>) {
+        if let Some(mut server) = self.running().take_if(|running| running.child.id() == server) {
             server.child.start_kill().unwrap_or_default();
         }
     }

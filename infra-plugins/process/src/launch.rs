@@ -89,9 +89,10 @@ async fn fork(settings: &ProcessSettings, forks: &ForkServer, spec: &mut LaunchS
             return None;
         }
     };
+    let server = pipes.server;
     let answer = heard(pipes, spec).await;
     if answer.is_none() {
-        forks.distrust();
+        forks.distrust(server);
     }
     answer
 }
@@ -118,9 +119,10 @@ async fn start_warm(settings: &ProcessSettings, warm: &WarmPool, spec: &mut Laun
     let program = File::open(&supervisor.program).ok()?;
     let pipes = warm.fork(spec, &program, &words.collect::<Vec<_>>()).await?;
     spec.asked_at = now();
+    let zygote = pipes.server;
     let answer = heard(pipes, spec).await;
     if answer.is_none() {
-        warm.distrust(spec).await;
+        warm.distrust(spec, zygote).await;
     }
     answer
 }

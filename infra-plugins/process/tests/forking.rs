@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use infra_contract::{Found, InfraPlugin as _};
 use rustix::process::Signal;
 use worker_core::exit::Exit;
@@ -75,6 +75,32 @@ async fn a_fork_server_that_is_killed_is_followed_by_another_and_no_run_is_lost(
 #[tokio::test]
 async fn a_fork_server_that_is_stopped_is_done_without() {
     runs_go_on_after(Signal::STOP).await;
+}
+
+#[tokio::test]
+async fn the_one_that_follows_a_fork_server_that_was_stopped_is_left_alone_by_who_still_waits_for_that() {
+    let bench = Bench::new();
+    let live = bench.launch(&script_run("exec sleep 600")).await.unwrap();
+    signal(&fork_server(&bench, &live), Signal::STOP);
+    let begun = Instant::now();
+    let spec = script_run("exec sleep 600");
+    // A second apart, so that the second still waits when the first has given up and another server is there.
+    let second = async {
+        until("a second is over", || begun.elapsed() > Duration::from_secs(1)).await;
+        bench.launch(&spec).await.unwrap()
+    };
+    let first_and_next = async {
+        let first = bench.launch(&script_run("exec sleep 600")).await.unwrap();
+        let next = bench.launch(&script_run("exec sleep 600")).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(7), "the second does not wait any more");
+        (first, next)
+    };
+    let (second, (first, next)) = join(second, first_and_next).await;
+    let last = bench.launch(&script_run("exec sleep 600")).await.unwrap();
+    assert_eq!(fork_server(&bench, &last), fork_server(&bench, &next));
+    for run in [&live, &first, &second, &next, &last] {
+        end(&bench, run).await;
+    }
 }
 
 #[tokio::test]

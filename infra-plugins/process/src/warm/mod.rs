@@ -185,16 +185,19 @@ impl WarmPool {
         }
     }
 
-    /// Ends the zygote of a run whose supervisor never answered: it may be one that was stopped.
-    pub(crate) async fn distrust(&self, spec: &LaunchSpec) {
+    /// Ends the zygote of a run whose supervisor never answered: it may be one that was stopped. Another that has taken its place is
+    /// left.
+    pub(crate) async fn distrust(&self, spec: &LaunchSpec, zygote: Option<u32>) {
         let Some(key) = Key::of(spec, &self.inherited) else { return };
         let place = self.places.lock().await.by_key.get(&key).cloned();
         if let Some(place) = place {
             let mut state = place.0.lock().await;
-            if let State::Ready(zygote) = &mut *state {
-                zygote.kill();
+            if let State::Ready(ready) = &mut *state
+                && ready.pid() == zygote
+            {
+                ready.kill();
+                *state = State::Empty;
             }
-            *state = State::Empty;
         }
     }
 

@@ -126,7 +126,7 @@ impl Zygote {
     /// Has a supervisor of a run started, with a process that waits to become the run. Nothing of the run has been started if this
     /// fails.
     pub(super) fn fork(&mut self, supervisor: &File, words: &[String]) -> io::Result<Pipes> {
-        let (pipes, spec, answer) = Pipes::new()?;
+        let (pipes, spec, answer) = Pipes::new(self.pid())?;
         let order = json!({ "argv": words });
         frame::send(&self.channel, &order, &[spec.as_fd(), answer.as_fd(), supervisor.as_fd()])?;
         self.starts += 1;
