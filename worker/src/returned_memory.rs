@@ -16,7 +16,7 @@ use crate::live_runs::LiveRuns;
 const CALM: Duration = Duration::from_secs(5);
 /// Where it is never calm memory is given back all the same.
 const AT_LATEST: Duration = Duration::from_mins(1);
-/// Fewer runs than these have come or gone leave little behind.
+/// Fewer runs than these leave little behind.
 const WORTH_IT: u64 = 32;
 
 /// Gives memory back after each burst of runs, until the stop.
@@ -27,6 +27,13 @@ pub(crate) async fn after_bursts(live: LiveRuns, stop: CancellationToken) {
     while stop.run_until_cancelled(calm(&mut changes, given_at)).await.is_some() {
         given_at = Some(*changes.borrow_and_update());
         // It takes milliseconds, in which nobody else can allocate from the heap that is looked through.
+        drop(tokio::task::spawn_blocking(give_back).await);
+    }
+}
+
+/// Gives back what a look at so many live runs needed.
+pub(crate) async fn after_a_look_at(runs: usize) {
+    if u64::try_from(runs).is_ok_and(|runs| runs >= WORTH_IT) {
         drop(tokio::task::spawn_blocking(give_back).await);
     }
 }

@@ -21,6 +21,7 @@ use crate::live_runs::{LiveRuns, WorkspaceIndex};
 use crate::liveness::Pulse;
 use crate::metrics::Metrics;
 use crate::pool::pace;
+use crate::returned_memory;
 use crate::run::ErrorChain;
 
 /// Mean time between two passes.
@@ -78,6 +79,7 @@ impl Repair {
             let pause = match passed {
                 Ok(Ok(more_to_come)) => {
                     failures = 0;
+                    returned_memory::after_a_look_at(self.live.total()).await;
                     self.first_pass.send_replace(true);
                     if more_to_come { SOON } else { pace::jittered(INTERVAL) }
                 }
