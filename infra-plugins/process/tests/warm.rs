@@ -29,16 +29,27 @@ const SDK: [(&str, &str); 8] = [
         "import os, pathlib, types\n\
          class _Path:\n    def __init__(self, path): self.path = path\n    def value(self): return pathlib.Path(self.path)\n\
          PREFECT_LOGGING_SETTINGS_PATH, PREFECT_PROFILES_PATH = _Path('/nonexistent'), _Path('/nonexistent')\n\
-         def get_current_settings(): return types.SimpleNamespace(plugins=types.SimpleNamespace(enabled=bool(os.environ.get('PLUGINS'))))",
+         def get_current_settings():\n    \
+         return types.SimpleNamespace(\
+         plugins=types.SimpleNamespace(enabled=bool(os.environ.get('PLUGINS'))), \
+         home=pathlib.Path(os.environ.get('PREFECT_HOME', '/')))",
     ),
     (
         "prefect/context.py",
-        "import types\n\
-         def refresh_global_settings_context(): pass\n\
+        "import os, sys, types\n\
+         refreshes = 0\n\
+         def refresh_global_settings_context():\n    \
+         global refreshes\n    refreshes += 1\n    \
+         if os.environ.get('PREFECT_WARNS'): print('warned', file=sys.stderr)\n\
          def get_settings_context(): return types.SimpleNamespace(profile=types.SimpleNamespace(name='p'))",
     ),
     ("prefect/logging/__init__.py", "from logging import getLogger as get_logger"),
-    ("prefect/logging/configuration.py", "def setup_logging(incremental=None): return {}"),
+    (
+        "prefect/logging/configuration.py",
+        "DEFAULT_LOGGING_SETTINGS_PATH, loads = 'logging.yml', 0\n\
+         def load_logging_config(path):\n    global loads\n    loads += 1\n    return {}\n\
+         def setup_logging(incremental=None): return load_logging_config(DEFAULT_LOGGING_SETTINGS_PATH)",
+    ),
     ("prefect-3.8.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: prefect\nVersion: 3.8.0\n"),
 ];
 
@@ -179,6 +190,28 @@ async fn what_a_fork_would_do_otherwise_starts_cold() {
     // Whoever wants a seed for each process has one.
     let spec = RunSpec { env: variables(&[("SCRIPT", SAYS), ("PYTHONHASHSEED", "random")]), ..engine_run() };
     assert_eq!(machine.way(&spec).await, "cold");
+}
+
+#[tokio::test]
+async fn settings_are_read_once_for_all_runs_that_have_the_same() {
+    // How often the settings were read, and how logging is set up, the zygote's own time included.
+    let says = "import prefect.context as c, prefect.logging.configuration as l; print(c.refreshes, l.loads)";
+    let with = |more: &[(&str, &str)]| {
+        let mut spec = Machine::spec(says);
+        spec.env.extend(variables(more));
+        spec
+    };
+    let machine = Machine::new();
+    assert_eq!(machine.way(&with(&[])).await, "1 1");
+    assert_eq!(machine.way(&with(&[("PREFECT__FLOW_RUN_ID", "one"), ("OF_THE_JOB", "1")])).await, "1 1");
+    // No zygote is told a secret. How the run logs does not depend on these, and may on others.
+    assert_eq!(machine.way(&with(&[("PREFECT_API_KEY", "pnu_secret")])).await, "2 1");
+    assert_eq!(machine.way(&with(&[("PREFECT_A_PASSWORD", "secret")])).await, "2 2");
+    // What reading them says, each run says.
+    assert_eq!(machine.way(&with(&[("PREFECT_WARNS", "1")])).await, "2 2");
+    // Reading them makes a home that is not there any more.
+    let machine = Machine::new();
+    assert_eq!(machine.way(&with(&[("PREFECT_HOME", "/nonexistent")])).await, "2 1");
 }
 
 #[tokio::test]

@@ -30,8 +30,24 @@ def zygote():
         prefect.deployments.steps.utility prefect.locking._filelock prefect.runner.runner prefect.runner.storage
         prefect._internal.integrations prefect._internal.installation prefect.events.clients prefect.events.worker
         prefect.logging.handlers anyio._backends._asyncio anyio.streams.memory anyio.streams.stapled anyio.streams.tls
-        rich._emoji_codes encodings.idna stringprep packaging.requirements
+        rich._emoji_codes encodings.idna stringprep packaging.requirements pydantic.v1 prefect.logging.formatters
     """.split()
+
+    # Models that nearly every run uses, of which the SDK builds what checks their values when they are first used.
+    MODELS = """
+        prefect.client.schemas.objects.FlowRun prefect.client.schemas.objects.WorkPool
+        prefect.client.schemas.objects.WorkQueue prefect.client.schemas.objects.ServerDefaultResultStorage
+        prefect.client.schemas.responses.DeploymentResponse prefect.client.schemas.actions.FlowRunUpdate
+        prefect.client.schemas.actions.LogCreate prefect.events.schemas.events.Event
+        prefect.events.filters.EventFilter prefect.events.filters.EventNameFilter
+        prefect.events.filters.EventIDFilter prefect.events.filters.EventOccurredFilter
+    """.split()
+
+    # Files of the working directory that the SDK reads settings from. A run that has one starts cold.
+    SETTINGS_FILES = (".env", "prefect.toml", "pyproject.toml")
+
+    # Settings by which runs differ from their zygote, which is told no secret, and on which how they log does not depend.
+    SECRETS = {"PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"}
 
     class Unfit(Exception):
         """Why forks of this process would not be as a process of their own."""
@@ -91,9 +107,47 @@ def zygote():
                     # Another release of the SDK; a run imports what it needs.
                     pass
             import prefect.engine
+            build_models()
         finally:
             os.environ._data = os.environb._data = plain
         return sorted(os.fsdecode(name) for name in recorded.asked)
+
+    def build_models():
+        for path in MODELS:
+            module, _dot, name = path.rpartition(".")
+            model = getattr(sys.modules.get(module), name, None)
+            if hasattr(model, "model_rebuild"):
+                model.model_rebuild(raise_errors=False)
+
+    def settings_variables():
+        """The variables that Prefect's settings are read from. Those with two underscores belong to one run."""
+        is_setting = lambda name: name.upper().startswith("PREFECT_") and not name.startswith("PREFECT__")
+        return {name: value for name, value in os.environ.items() if is_setting(name)}
+
+    def read_ahead():
+        """The settings, as a run with the same variables reads them, and how it logs. Nothing if reading says anything, which each
+        run is to say, or if there are settings here, where no run is."""
+        import contextlib
+        import io
+        import warnings
+
+        import prefect.context
+        import prefect.logging.configuration as configuration
+
+        if any(os.path.lexists(name) for name in SETTINGS_FILES):
+            return None
+        said = io.StringIO()
+        with (
+            warnings.catch_warnings(record=True) as warned,
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+        ):
+            warnings.simplefilter("always")
+            prefect.context.refresh_global_settings_context()
+            logging = configuration.load_logging_config(configuration.DEFAULT_LOGGING_SETTINGS_PATH)
+        if warned or said.getvalue():
+            return None
+        return {"variables": settings_variables(), "logging": logging}
 
     def look_fit(descriptors):
         if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:
@@ -164,6 +218,7 @@ def zygote():
             import prefect
             import prefect.settings
 
+            ahead = read_ahead()
             look_fit(inherited | {control.fileno()})
             ready = {
                 "python": "%d.%d" % sys.version_info[:2],
@@ -192,7 +247,7 @@ def zygote():
             if order is None:
                 leave(worker)
             if os.fork() == 0:
-                return supervise(control, order, descriptors)
+                return supervise(control, order, descriptors, ahead)
             for descriptor in descriptors:
                 os.close(descriptor)
 
@@ -207,7 +262,7 @@ def zygote():
             pass
         os._exit(0)
 
-    def supervise(control, order, descriptors):
+    def supervise(control, order, descriptors, ahead):
         """Becomes the supervisor of a run, once the run is there. Returns in the run."""
         try:
             control.close()
@@ -220,7 +275,7 @@ def zygote():
                 mine.close()
                 for descriptor in descriptors:
                     os.close(descriptor)
-                return become_a_run(its)
+                return become_a_run(its, ahead)
             its.close()
             spec, answer, program = descriptors
             # The last of the three is where the run is reached; it is closed once the run is told what it is.
@@ -230,7 +285,7 @@ def zygote():
         except BaseException:
             os._exit(1)
 
-    def become_a_run(supervisor):
+    def become_a_run(supervisor, ahead):
         """Waits until it is told what it is, and is set up as if it had been started so. The module that it executes."""
         try:
             os.setpgid(0, 0)
@@ -245,7 +300,7 @@ def zygote():
         supervisor.sendall(frame({"taken": None}))
         supervisor.close()
         try:
-            set_up(told)
+            set_up(told, ahead)
         except BaseException:
             # Whatever is wrong, a Python that starts now says it as it always does.
             start_cold(told)
@@ -265,7 +320,7 @@ def zygote():
             signal.signal(number, signal.SIG_DFL)
         os.execve(told["words"][0], told["words"], told["environment"])
 
-    def set_up(told):
+    def set_up(told, ahead):
         import importlib
         import logging
         import warnings
@@ -286,15 +341,40 @@ def zygote():
         importlib.invalidate_caches()
         forget_the_past(logging, warnings)
         import prefect.context
+        import prefect.logging
 
-        prefect.context.refresh_global_settings_context()
+        differing = read_settings(ahead)
         look_at_settings()
-        import prefect.logging.configuration
-
-        prefect.logging.configuration.setup_logging()
+        set_up_logging(ahead if differing <= SECRETS else None)
         prefect.logging.get_logger("profiles").debug(
             f"Using profile {prefect.context.get_settings_context().profile.name!r}"
         )
+
+    def read_settings(ahead):
+        """Reads the settings unless they are what was read ahead. The variables that say otherwise."""
+        import prefect.context
+        import prefect.settings
+
+        was, now = {} if ahead is None else ahead["variables"], settings_variables()
+        differing = {name for name in was.keys() | now.keys() if was.get(name) != now.get(name)}
+        # Where there is no home any more, reading the settings makes it.
+        if ahead is None or differing or not prefect.settings.get_current_settings().home.exists():
+            prefect.context.refresh_global_settings_context()
+        return differing
+
+    def set_up_logging(ahead):
+        """Sets up logging, as it was read ahead if it was. To read it takes longer than a flow."""
+        import copy
+
+        import prefect.logging.configuration as configuration
+
+        read = configuration.load_logging_config
+        if ahead is not None:
+            configuration.load_logging_config = lambda path: copy.deepcopy(ahead["logging"])
+        try:
+            configuration.setup_logging()
+        finally:
+            configuration.load_logging_config = read
 
     def added_since_the_start():
         """The variables that Python itself and what is imported have set: `LC_CTYPE` where there is no locale."""
