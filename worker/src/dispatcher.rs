@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
-use worker_core::ids::{LaunchKey, TransitionId, WorkPoolId};
+use worker_core::ids::{DeploymentId, LaunchKey, TransitionId, WorkPoolId};
 use worker_core::machine::Phase;
 
 use crate::admission::Admission;
@@ -109,6 +109,15 @@ impl Dispatcher {
         let actor = Actor::new(self.around.context(offer, glance.clone()), inbox);
         self.spawn(actor, slot, &glance);
         Dispatched::Started
+    }
+
+    /// Has deployments read that runs will need which are not known yet. They use it if it is new enough for them.
+    pub fn read_ahead(&self, deployments: impl IntoIterator<Item = DeploymentId>, since: Instant) {
+        for deployment in deployments {
+            let around = Arc::clone(&self.around);
+            // Nobody waits for it, not even a stop. A run reads by itself what cannot be read here, and says why it cannot.
+            tokio::spawn(async move { around.api.deployment(deployment, since).await.map(drop).unwrap_or_default() });
+        }
     }
 
     fn waits_for_others(&self, flow_run: &FlowRun, pool: &WorkPool) -> Dispatched {

@@ -6,8 +6,10 @@ use central_api_wire::state::StateType;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use worker_tests::api::store::Tables;
+use worker_tests::faults::{Fault, Rule};
 use worker_tests::harness::{DaemonSpec, DeploymentSpec, Lab, LabPool, RunSpec, command_variables};
 
+use crate::faults::Between;
 use crate::in_memory::{InMemory, poll_path};
 use crate::marks::Marks;
 
@@ -85,6 +87,24 @@ async fn all_complete(it: &InMemory, runs: usize) {
         (ended >= runs).then_some(())
     };
     it.store().wait_until("the end of all runs", MANY_TAKE, complete).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_deployment_of_an_announced_run_is_read_while_the_poll_is_under_way() {
+    let it = InMemory::start().await;
+    let (pool, between) = (it.lab.pool().await, Between::new(&it.lab).await);
+    let deployment = pool.command("true").await;
+    let _daemon = between.daemon(&pool).env("PREFECT_WORKER_QUERY_SECONDS", HOUR).started().await;
+    stream_is_open(&it).await;
+    // That events come.
+    it.lab.reaches(pool.run(deployment).await, StateType::Completed).await;
+    let path = format!("/deployments/{deployment}");
+    let before = it.requests("GET", &path).len();
+    let polls = between.add(Rule::on("**/get_scheduled_flow_runs", Fault::BlackHole));
+    let run = pool.run(deployment).await;
+    it.requested("GET", &path, before + 1).await;
+    between.proxy.lift(polls);
+    it.lab.reaches(run, StateType::Completed).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What the API is asked for: the events of a pool, and the cancelled ones among the live runs; and what an event says.
 
+use std::str::FromStr;
+
 use central_api_wire::event::{AnyResourceFilter, Event, EventFilter, EventNameFilter, OccurredFilter, Resource};
 use central_api_wire::flow_run::{AnyOf, FlowRunFilter, FlowRunsFilterRequest, StateFilter};
 use central_api_wire::state::StateType;
@@ -68,6 +70,7 @@ pub(super) fn announcement(event: &Event, queues: &[String], now: Timestamp) -> 
     let before = event.payload.get("initial_state").and_then(|state| state.get("type")).and_then(Value::as_str);
     Some(Announcement {
         run: run_of(event)?,
+        deployment: related(event, "deployment").and_then(|deployment| id_of(deployment, "prefect.deployment.")),
         is_news: now.duration_since(event.occurred) < NEWS,
         comes_back: before.is_some_and(|before| before != StateType::Scheduled.as_str()),
     })
@@ -75,19 +78,27 @@ pub(super) fn announcement(event: &Event, queues: &[String], now: Timestamp) -> 
 
 /// Whether an event is about a queue of these names. One that names no queue is not known to be about another.
 fn is_in_one_of(event: &Event, queues: &[String]) -> bool {
-    let role = |resource: &&Resource| resource.get("prefect.resource.role").is_some_and(|role| role == "work-queue");
-    let queue = event.related.iter().find(role).and_then(|queue| queue.get("prefect.resource.name"));
+    let queue = related(event, "work-queue").and_then(|queue| queue.get("prefect.resource.name"));
     queues.is_empty() || queue.is_none_or(|queue| queues.contains(queue))
 }
 
 fn run_of(event: &Event) -> Option<RunId> {
-    event.resource.get("prefect.resource.id")?.strip_prefix("prefect.flow-run.")?.parse().ok()
+    id_of(&event.resource, "prefect.flow-run.")
+}
+
+fn related<'e>(event: &'e Event, role: &str) -> Option<&'e Resource> {
+    event.related.iter().find(|resource| resource.get("prefect.resource.role").is_some_and(|its| its == role))
+}
+
+fn id_of<I: FromStr>(resource: &Resource, kind: &str) -> Option<I> {
+    resource.get("prefect.resource.id")?.strip_prefix(kind)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use uuid::Uuid;
+    use worker_core::ids::DeploymentId;
 
     use super::*;
 
@@ -125,15 +136,21 @@ mod tests {
     #[test]
     fn an_event_tells_which_run_became_scheduled_whether_just_now_and_whether_for_the_first_time() {
         let now: Timestamp = "2026-11-21T01:00:00Z".parse().unwrap();
-        let id = RunId(Uuid::from_u128(6));
+        let (id, deployment) = (RunId(Uuid::from_u128(6)), Some(DeploymentId(Uuid::from_u128(7))));
         let event = |name: &str, before: Value, occurred: &str| -> Event {
             serde_json::from_value(json!({
                 "occurred": occurred, "event": format!("prefect.flow-run.{name}"), "id": Uuid::nil(),
                 "resource": {"prefect.resource.id": format!("prefect.flow-run.{id}")},
-                "related": [{
-                    "prefect.resource.id": "prefect.work-queue.q", "prefect.resource.role": "work-queue",
-                    "prefect.resource.name": "urgent",
-                }],
+                "related": [
+                    {
+                        "prefect.resource.id": "prefect.work-queue.q", "prefect.resource.role": "work-queue",
+                        "prefect.resource.name": "urgent",
+                    },
+                    {
+                        "prefect.resource.id": format!("prefect.deployment.{}", Uuid::from_u128(7)),
+                        "prefect.resource.role": "deployment",
+                    },
+                ],
                 "payload": {"initial_state": before},
             }))
             .unwrap()
@@ -142,11 +159,11 @@ mod tests {
             announcement(&event(name, before, occurred), &[queue.to_owned()], now)
         };
         let created = told("Scheduled", Value::Null, "2026-11-21T00:59:59Z", "urgent");
-        assert_eq!(created, Some(Announcement { run: id, is_news: true, comes_back: false }));
+        assert_eq!(created, Some(Announcement { run: id, deployment, is_news: true, comes_back: false }));
         let late = told("Late", json!({"type": "SCHEDULED"}), "2026-11-21T00:59:49Z", "urgent");
-        assert_eq!(late, Some(Announcement { run: id, is_news: false, comes_back: false }));
+        assert_eq!(late, Some(Announcement { run: id, deployment, is_news: false, comes_back: false }));
         let retried = told("AwaitingRetry", json!({"type": "RUNNING"}), "2026-11-21T01:00:01Z", "urgent");
-        assert_eq!(retried, Some(Announcement { run: id, is_news: true, comes_back: true }));
+        assert_eq!(retried, Some(Announcement { run: id, deployment, is_news: true, comes_back: true }));
         assert_eq!(told("Scheduled", Value::Null, "2026-11-21T00:59:59Z", "whenever"), None);
         assert_eq!(told("Running", Value::Null, "2026-11-21T00:59:59Z", "urgent"), None);
         let all = announcement(&event("Scheduled", Value::Null, "2026-11-21T00:59:59Z"), &[], now);

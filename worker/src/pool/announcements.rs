@@ -4,7 +4,7 @@ use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
-use worker_core::ids::RunId;
+use worker_core::ids::{DeploymentId, RunId};
 
 /// More are not kept apart: one poll shows 200 runs.
 const MOST: usize = 200;
@@ -14,6 +14,8 @@ const MOST: usize = 200;
 pub struct Announcement {
     /// Which.
     pub run: RunId,
+    /// Of which deployment, if the event says so.
+    pub deployment: Option<DeploymentId>,
     /// Whether it happened just now. A stream that is opened repeats what happened before.
     pub is_news: bool,
     /// Whether the run was executed before: it was put back for a retry, or resumed.

@@ -8,11 +8,13 @@
 //! the next of them, and polls are planned: once at the start, and after that only where there are any.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::mem::take;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-use worker_core::ids::RunId;
+use worker_core::ids::{DeploymentId, RunId};
 
 use super::announcements::Announcement;
 
@@ -33,6 +35,8 @@ pub(super) const AHEAD: u32 = 20;
 const LOOK_AHEAD_GAP: Duration = Duration::from_mins(1);
 /// The server makes them an hour ahead, unless a schedule is new.
 const LOOK_AHEAD_AGAIN: Duration = Duration::from_mins(10);
+/// Deployments that are read while a poll is under way. With more runs than that the time between two requests does not matter.
+const MOST_AHEAD: usize = 4;
 /// Runs that are remembered, and polls that are planned. Whatever is forgotten is left to the interval.
 const MOST: usize = 200;
 
@@ -66,6 +70,8 @@ pub(super) struct PickUp {
     announced: HashMap<RunId, Stage>,
     /// Runs that came back while they are still executed here.
     occupied: HashSet<RunId>,
+    /// Deployments of which runs were announced since the last poll began.
+    deployments: HashSet<DeploymentId>,
     /// From when polls show runs that are due later.
     planned: BTreeSet<Timestamp>,
     /// When the last poll ended.
@@ -95,6 +101,7 @@ impl PickUp {
             wanted: false,
             announced: HashMap::new(),
             occupied: HashSet::new(),
+            deployments: HashSet::new(),
             planned: BTreeSet::new(),
             polled: None,
             gap: GAP,
@@ -105,7 +112,7 @@ impl PickUp {
 impl PickUp {
     /// A run became Scheduled. `is_live`: it is executed here.
     pub(super) fn heard(&mut self, announcement: Announcement, is_live: bool) {
-        let Announcement { run, is_news, comes_back } = announcement;
+        let Announcement { run, deployment, is_news, comes_back } = announcement;
         if is_live {
             // That it was Scheduled once is how it came here. What comes back is taken again when it has ended here.
             if comes_back && self.occupied.len() < MOST {
@@ -116,6 +123,7 @@ impl PickUp {
         self.wanted = true;
         if is_news && self.announced.len() < MOST {
             self.announced.insert(run, Stage::Announced);
+            self.deployments.extend(deployment.filter(|_| self.deployments.len() < MOST_AHEAD));
         }
     }
 
@@ -128,7 +136,7 @@ impl PickUp {
     pub(super) fn ended(&mut self, is_live: impl Fn(RunId) -> bool, is_parked: impl Fn(RunId) -> bool) {
         let ended: Vec<RunId> = self.occupied.extract_if(|run| !is_live(*run)).collect();
         for run in ended.into_iter().filter(|run| !is_parked(*run)) {
-            self.heard(Announcement { run, is_news: true, comes_back: true }, false);
+            self.heard(Announcement { run, deployment: None, is_news: true, comes_back: true }, false);
         }
     }
 
@@ -221,9 +229,10 @@ impl PickUp {
         [poll, ask, look_ahead].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// A poll begins: it shows what was planned until now.
-    pub(super) fn polls(&mut self, clock: Timestamp) {
+    /// A poll begins: it shows what was planned until now. The deployments of which it will show runs.
+    pub(super) fn polls(&mut self, clock: Timestamp) -> HashSet<DeploymentId> {
         self.planned.retain(|at| *at > clock);
+        take(&mut self.deployments)
     }
 }
 
@@ -244,7 +253,7 @@ mod tests {
     }
 
     fn created(n: u128) -> Announcement {
-        Announcement { run: run(n), is_news: true, comes_back: false }
+        Announcement { run: run(n), deployment: None, is_news: true, comes_back: false }
     }
 
     fn clock() -> Timestamp {
@@ -324,6 +333,23 @@ mod tests {
         polled_in_vain(&mut pick_up, now);
         pick_up.answered(&[], PREFETCH, clock());
         assert_eq!(act(&pick_up, now), None);
+    }
+
+    #[test]
+    fn a_poll_is_told_once_which_deployments_it_will_show_runs_of() {
+        let of = |n: u128| Announcement { deployment: Some(DeploymentId(Uuid::from_u128(n / 2))), ..created(n) };
+        let mut pick_up = new();
+        for n in 0..4 {
+            pick_up.heard(of(n), false);
+        }
+        pick_up.heard(of(9), true);
+        pick_up.heard(Announcement { is_news: false, ..of(9) }, false);
+        assert_eq!(pick_up.polls(clock()), [0, 1].map(|n| DeploymentId(Uuid::from_u128(n))).into());
+        assert_eq!(pick_up.polls(clock()), HashSet::new());
+        for n in 0..100 {
+            pick_up.heard(of(n), false);
+        }
+        assert_eq!(pick_up.polls(clock()).len(), MOST_AHEAD);
     }
 
     #[tokio::test(start_paused = true)]

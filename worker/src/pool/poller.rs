@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker_core::ids::RunId;
+use worker_core::ids::{DeploymentId, RunId};
 
 use super::pick_up::PickUp;
 use super::{Announcements, PoolSettings, PoolView, Trouble, pace};
@@ -156,10 +156,10 @@ impl Poller {
             return;
         }
         loop {
-            pick_up.polls(Timestamp::now());
+            let ahead = pick_up.polls(Timestamp::now());
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
-                polled = self.once(&mut absence) => polled,
+                polled = self.once(&mut absence, ahead) => polled,
             };
             let polled = polled.map(|polled| self.noted(polled, &mut pick_up));
             if polled.is_err() {
@@ -243,12 +243,12 @@ impl Poller {
     pub async fn poll_and_dispatch(&self) -> Result<(), ApiError> {
         let mut absence = Absence::default();
         // A single round takes all that is due, however long this machine needs for it.
-        while self.once(&mut absence).await?.is_some_and(|polled| polled.next == Next::Held) {}
+        while self.once(&mut absence, HashSet::new()).await?.is_some_and(|polled| polled.next == Next::Held) {}
         Ok(())
     }
 
-    /// None if the operator lets nothing be taken.
-    async fn once(&self, absence: &mut Absence) -> Result<Option<Polled>, ApiError> {
+    /// None if the operator lets nothing be taken. `ahead` are deployments of which runs will be shown.
+    async fn once(&self, absence: &mut Absence, ahead: HashSet<DeploymentId>) -> Result<Option<Polled>, ApiError> {
         let pool = self.pulse.idle(self.known_pool()).await;
         if *self.cordoned.borrow() {
             self.dispatcher.budget.waits_no_more(self.dispatcher.pool);
@@ -264,6 +264,7 @@ impl Poller {
         };
         // The answer may have been long under way: what it says is as old as the question.
         let shown = Instant::now();
+        self.dispatcher.read_ahead(ahead, shown);
         let asked = self.client.scheduled_runs(&self.settings.pool, &request);
         let runs = match self.pulse.during(LONGEST_POLL, asked).await {
             Ok(runs) => {
