@@ -16,7 +16,7 @@ use crate::live_runs::LiveRuns;
 use crate::metrics::Metrics;
 use crate::policy::PolicyInForce;
 use crate::redaction::KnownSecrets;
-use crate::run::{RunSettings, Surroundings, WorkerIdentity};
+use crate::run::{RunSettings, SharedResources, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
 use crate::traces::Traces;
 
@@ -87,6 +87,7 @@ impl Resources {
             rerun,
             traces: self.traces.clone(),
             sandbox,
+            shared_resources: SharedResources::default(),
         })
     }
 }

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use central_api_wire::deployment::Deployment;
-use futures::future::{AbortHandle, BoxFuture, abortable};
-use futures::stream::FuturesUnordered;
+use futures::future::{AbortHandle, abortable};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -21,6 +20,7 @@ use worker_core::spec::{Plan, ReportState};
 
 use super::context::{Offer, RunContext};
 use super::error_chain::ErrorChain;
+use super::handful::Handful;
 use super::launch::{self, for_people};
 use super::prepare::{PrepareError, Prepared};
 use super::recall::{Recalled, recall};
@@ -70,11 +70,11 @@ pub struct Actor {
     inbox: Inbox,
     to_do: VecDeque<Effect>,
     /// What answers.
-    under_way: FuturesUnordered<BoxFuture<'static, Answer>>,
+    under_way: Handful<Answer>,
     /// What does not answer but is to be finished before the end is reported.
-    beside: FuturesUnordered<BoxFuture<'static, ()>>,
+    beside: Handful<()>,
     /// What nothing waits for.
-    at_leisure: FuturesUnordered<BoxFuture<'static, ()>>,
+    at_leisure: Handful<()>,
     /// Gives up what is pointless after a stop before the launch.
     submission: Option<AbortHandle>,
     /// Ends with the labelling of the run.
@@ -111,9 +111,9 @@ impl Actor {
             run,
             inbox,
             to_do: to_do.into(),
-            under_way: FuturesUnordered::new(),
-            beside: FuturesUnordered::new(),
-            at_leisure: FuturesUnordered::new(),
+            under_way: Handful::default(),
+            beside: Handful::default(),
+            at_leisure: Handful::default(),
             submission: None,
             labelled: None,
             deployment: None,
@@ -271,7 +271,7 @@ impl Actor {
                 self.begin(async move { Answer::Input(launch::reattach(&cx, &handle).await) });
             }
             Effect::RecordInfra(handle) => {
-                self.beside.push(async move { report::record_infra(&cx, &handle).await }.boxed());
+                self.beside.push(async move { report::record_infra(&cx, &handle).await });
             }
             Effect::ReportRunning => {
                 let started = self.started.clone();
@@ -280,7 +280,7 @@ impl Actor {
                         report::report_running(&cx).await;
                     }
                 };
-                self.beside.push(report.boxed());
+                self.beside.push(report);
             }
             Effect::Watch(handle) => {
                 let (told, started) = (self.told.clone(), self.started.clone());
@@ -313,11 +313,11 @@ impl Actor {
             announce::label(&cx).await;
             drop(done);
         };
-        self.at_leisure.push(label.boxed());
+        self.at_leisure.push(label);
     }
 
     fn begin(&mut self, work: impl Future<Output = Answer> + Send + 'static) {
-        self.under_way.push(work.boxed());
+        self.under_way.push(work);
     }
 
     fn begin_submission(&mut self, work: impl Future<Output = Answer> + Send + 'static) {

@@ -17,6 +17,7 @@ use worker_core::rerun::RerunPolicy;
 
 use tokio::time::Instant;
 
+use super::kept_resource::SharedResources;
 use super::log::RunLog;
 use super::report::Told;
 use crate::audit::AuditLog;
@@ -104,6 +105,8 @@ pub struct Surroundings {
     pub traces: Traces,
     /// How local processes are kept apart.
     pub sandbox: Arc<SandboxChoice>,
+    /// What the events of many runs are about.
+    pub shared_resources: SharedResources,
 }
 
 impl Surroundings {

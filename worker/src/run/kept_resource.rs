@@ -5,7 +5,8 @@
 //! it holds.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use central_api_wire::event::Resource;
 use serde::{Deserialize, Serialize, Serializer};
@@ -15,7 +16,7 @@ const NAMES: [&str; 5] =
     ["prefect.resource.id", "prefect.resource.name", "prefect.resource.role", "prefect.version", "prefect.worker-type"];
 
 /// A resource, in as little memory as it needs. Clones share it: each record for the journal has one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(from = "Resource")]
 pub(super) struct KeptResource(Arc<[(Cow<'static, str>, Box<str>)]>);
 
@@ -48,6 +49,37 @@ impl KeptResource {
     }
 }
 
+/// So many resources are kept before it is looked which of them no run has any more.
+const MANY: usize = 256;
+
+/// Resources that many runs have: their worker, pool, flow, deployment. Each is kept once.
+#[derive(Debug, Default)]
+pub struct SharedResources(Mutex<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: HashSet<KeptResource>,
+    /// How many there were when it was last looked.
+    in_use: usize,
+}
+
+impl SharedResources {
+    /// The one that is kept already, or this one from now on.
+    pub(super) fn one_of(&self, resource: Resource) -> KeptResource {
+        let resource = KeptResource::from(resource);
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = shared.kept.get(&resource) {
+            return kept.clone();
+        }
+        if shared.kept.len() >= MANY.max(shared.in_use.saturating_mul(2)) {
+            shared.kept.retain(|kept| Arc::strong_count(&kept.0) > 1);
+            shared.in_use = shared.kept.len();
+        }
+        shared.kept.insert(resource.clone());
+        resource
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -68,6 +100,19 @@ mod tests {
         assert_eq!(written, serde_json::to_string(&resource()).unwrap(), "other versions read it");
         assert_eq!(serde_json::from_str::<KeptResource>(&written).unwrap(), kept);
         assert_eq!((kept.get("prefect.version"), kept.get("x")), (Some("value of prefect.version"), None));
+    }
+
+    #[test]
+    fn what_many_runs_have_is_kept_once_and_not_for_longer_than_they_have_it() {
+        let shared = SharedResources::default();
+        let one = shared.one_of(resource());
+        assert!(Arc::ptr_eq(&one.0, &shared.one_of(resource()).0));
+        for n in 0..10 * MANY {
+            let other = shared.one_of(Resource::from([("prefect.resource.id".to_owned(), n.to_string())]));
+            assert_eq!(other.get("prefect.resource.id"), Some(n.to_string().as_str()));
+        }
+        assert!(shared.0.lock().unwrap().kept.len() <= MANY);
+        assert!(Arc::ptr_eq(&one.0, &shared.one_of(resource()).0));
     }
 
     #[test]

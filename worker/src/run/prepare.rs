@@ -83,7 +83,8 @@ pub(super) async fn prepare(cx: &RunContext, deployment: Option<&Deployment>) ->
     let judge = Judge::new(cx, &flow, deployment);
 
     let worker = worker_resource(&cx.around.identity.name, &cx.around.identity.kind);
-    let subject = RunSubject::new(worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
+    let subject =
+        RunSubject::new(&cx.around.shared_resources, worker, deployment, &flow, &cx.offer.flow_run, &cx.offer.pool);
     let submitted = subject.submitted(cx.offer.key);
     let emitted = Submitted::of(&submitted);
     cx.around.api.emit(submitted);

@@ -18,7 +18,7 @@ use worker_core::handle::PluginKind;
 use worker_core::ids::{LaunchKey, RunId};
 use worker_core::slug::slugify;
 
-use super::kept_resource::KeptResource;
+use super::kept_resource::{KeptResource, SharedResources};
 
 /// Events further apart than this are not linked: the server would wait for the first one in vain.
 const FOLLOWS_WITHIN_MINUTES: i64 = 5;
@@ -109,6 +109,7 @@ pub(super) struct RunSubject {
 
 impl RunSubject {
     pub(super) fn new(
+        shared: &SharedResources,
         worker: Resource,
         deployment: Option<&Deployment>,
         flow: &Flow,
@@ -117,18 +118,19 @@ impl RunSubject {
     ) -> Self {
         let tags: BTreeSet<&String> =
             deployment.into_iter().flat_map(|deployment| &deployment.tags).chain(&flow.tags).chain(&run.tags).collect();
-        let mut found: Vec<Resource> = Vec::new();
-        found.extend(deployment.map(|deployment| related("deployment", deployment.id, &deployment.name)));
-        found.push(related("flow", flow.id, &flow.name));
-        found.push(related("flow-run", run.id, &run.name));
+        let mut found: Vec<KeptResource> = Vec::new();
+        let deployment = deployment.map(|deployment| related("deployment", deployment.id, &deployment.name));
+        found.extend(deployment.map(|deployment| shared.one_of(deployment)));
+        found.push(shared.one_of(related("flow", flow.id, &flow.name)));
+        found.push(related("flow-run", run.id, &run.name).into());
         found.extend(tags.into_iter().map(|tag| {
-            BTreeMap::from([
+            shared.one_of(BTreeMap::from([
                 ("prefect.resource.id".to_owned(), format!("prefect.tag.{tag}")),
                 ("prefect.resource.role".to_owned(), "tag".to_owned()),
-            ])
+            ]))
         }));
-        found.push(work_pool_related(pool));
-        Self { resource: worker.into(), related: found.into_iter().map(KeptResource::from).collect() }
+        found.push(shared.one_of(work_pool_related(pool)));
+        Self { resource: shared.one_of(worker), related: found.into() }
     }
 
     fn related(&self) -> Vec<Resource> {

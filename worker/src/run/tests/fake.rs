@@ -34,7 +34,7 @@ use crate::control_plane::{ControlPlane, Look};
 use crate::journal::{Journal, JournalError, Record};
 use crate::live_runs::{Glance, Mailbox, inbox};
 use crate::policy::PolicyInForce;
-use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, Surroundings, WorkerIdentity};
+use crate::run::{Actor, Ended, Offer, RunContext, RunSettings, SharedResources, Surroundings, WorkerIdentity};
 use crate::timeline::Timelines;
 
 const RUN: Uuid = Uuid::from_u128(1);
@@ -364,6 +364,7 @@ impl Stage {
             rerun: Arc::clone(&self.rerun),
             traces: crate::traces::Traces::default(),
             sandbox: Arc::default(),
+            shared_resources: SharedResources::default(),
         })
     }
 }
