@@ -49,7 +49,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     live: Vec<usize>,
     /// The worker to measure; the one that was built beside this program without
-    #[arg(long)]
+    #[arg(long, value_parser = program)]
     worker: Option<PathBuf>,
     /// Leave Prefect's worker out
     #[arg(long)]
@@ -62,6 +62,12 @@ struct Arguments {
 fn setting(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
     Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
+/// A program, wherever the workers are started.
+fn program(path: &str) -> Result<PathBuf, String> {
+    let found = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
+    if found.is_file() { Ok(found) } else { Err("it is no file".to_owned()) }
 }
 
 #[tokio::main]
