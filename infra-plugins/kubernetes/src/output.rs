@@ -73,14 +73,13 @@ impl Output {
             let followed = reading.follow(&pod).await;
             drop(place);
             match followed {
-                // A log that began after the end is complete.
-                Ok(()) if was_over || over.is_cancelled() => break,
+                // A log that began after the end is complete. One that began before may have ended for another reason.
+                Ok(()) if was_over => break,
                 // A log can end though its container goes on, when it is rotated.
                 Ok(()) if before == reading.until => pause = (pause * 2).min(LONGEST_PAUSE),
                 Ok(()) => pause = FOLLOW_AGAIN,
-                // Its pod may be gone: what was not read by now will not be.
-                Err(_) if was_over => break,
-                Err(why) => tracing::debug!(pod = &*pod.name, "the log is followed on: {why}"),
+                Err(_) if was_over => return reading.finish(&pod).await,
+                Err(broken) => tracing::debug!(pod = &*pod.name, "the log is followed on: {}", broken.why),
             }
             drop(tokio::time::timeout(pause, over.cancelled()).await);
         }
@@ -110,27 +109,42 @@ struct Reading<'r> {
     noted: Instant,
 }
 
+/// Why a log was not read to its end.
+struct Broken {
+    why: String,
+    /// Its pod is not there any more: what was not read by now will not be.
+    is_gone: bool,
+}
+
 impl Reading<'_> {
+    /// A node that is busy may not answer at first.
     async fn finish(&mut self, pod: &PodDigest) {
-        match tokio::time::timeout(LAST_OUTPUT, self.follow(pod)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => tracing::debug!(pod = &*pod.name, "the last output cannot be read: {why}"),
-            Err(_) => tracing::debug!(pod = &*pod.name, "the last output does not come"),
+        let last_try = Instant::now() + LAST_OUTPUT - FOLLOW_AGAIN;
+        let read = async {
+            while let Err(broken) = self.follow(pod).await {
+                if broken.is_gone || Instant::now() >= last_try {
+                    return tracing::debug!(pod = &*pod.name, "the last output cannot be read: {}", broken.why);
+                }
+                tokio::time::sleep(FOLLOW_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(LAST_OUTPUT, read).await.is_err() {
+            tracing::debug!(pod = &*pod.name, "the last output does not come");
         }
         self.note();
     }
 
-    async fn follow(&mut self, pod: &PodDigest) -> Result<(), String> {
+    async fn follow(&mut self, pod: &PodDigest) -> Result<(), Broken> {
         let container = pod.flow_container_name();
         // A line that was cut in its midst comes again.
         self.lines = Lines::default();
         let log = self.output.cluster.follow(&pod.namespace, &pod.name, container, self.until);
-        let log = log.await.map_err(|error| error.to_string())?;
+        let log = log.await.map_err(|error| Broken { is_gone: error.is_not_found(), why: error.to_string() })?;
         let mut log = pin!(log);
         // What a broken log began with comes again whole.
         self.lines = Lines::default();
         loop {
-            let bytes = log.fill_buf().await.map_err(|error| error.to_string())?;
+            let bytes = log.fill_buf().await.map_err(|error| Broken { is_gone: false, why: error.to_string() })?;
             if bytes.is_empty() {
                 let last = self.lines.last();
                 self.hand_on(last).await;

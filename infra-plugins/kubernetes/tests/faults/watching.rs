@@ -238,6 +238,27 @@ async fn a_log_that_is_followed_on_has_all_that_was_written_late_in_a_second() {
 }
 
 #[tokio::test]
+async fn the_last_output_is_asked_for_again_where_the_node_does_not_answer() {
+    let _clock = FastClock::start();
+    let bench = Scripted::new().await;
+    let spec = with_fields(plain(), &json!({"stream_output": true}));
+    let (mut watched, pod) = bench.start_running(&spec).await;
+    bench.api.append_log(&pod, FLOW, "one\n");
+    watched.until("the first line", |seen| seen.output.contains("one")).await;
+    bench.api.faults().fail_next(Verb::Get, "pods/log", 1000, Failure::new(500, "InternalError", "busy"));
+    bench.api.faults().eof_logs();
+    let asked = bench.api.count(Verb::Get, "pods/log");
+    bench.api.until_requests(Verb::Get, "pods/log", asked + 1).await;
+    bench.api.append_log(&pod, FLOW, "two\n");
+    bench.api.set_pod(&pod, &PodState::Succeeded);
+    let asked = bench.api.count(Verb::Get, "pods/log");
+    bench.api.until_requests(Verb::Get, "pods/log", asked + 4).await;
+    bench.api.faults().heal();
+    assert_eq!(watched.end().await.exit, Exit::Code(0));
+    assert_eq!(watched.seen().output, "one\ntwo\n");
+}
+
+#[tokio::test]
 async fn a_log_that_ends_while_its_pod_goes_on_is_followed_on() {
     let _clock = FastClock::start();
     let bench = Scripted::new().await;
