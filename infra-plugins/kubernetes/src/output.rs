@@ -28,6 +28,8 @@ const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The last output of a pod that has ended comes within this time, or is given up.
 const LAST_OUTPUT: Duration = Duration::from_secs(20);
+/// A node that answers with an error is asked again for so long: it may be busy. One that is gone must not keep a run's end back.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 /// How far the log was read is noted so often.
 const NOTE: Duration = Duration::from_secs(2);
 
@@ -117,9 +119,8 @@ struct Broken {
 }
 
 impl Reading<'_> {
-    /// A node that is busy may not answer at first.
     async fn finish(&mut self, pod: &PodDigest) {
-        let last_try = Instant::now() + LAST_OUTPUT - FOLLOW_AGAIN;
+        let last_try = Instant::now() + ASKED_AGAIN;
         let read = async {
             while let Err(broken) = self.follow(pod).await {
                 if broken.is_gone || Instant::now() >= last_try {

@@ -19,6 +19,15 @@ async fn ends_well(bench: &Scripted, watched: &mut Watched, pod: &str) {
     assert_eq!(watched.end().await.exit, Exit::Code(0));
 }
 
+/// A run that has written its first line, which was passed on.
+async fn start_writing(bench: &Scripted) -> (Watched, String) {
+    let spec = with_fields(plain(), &json!({"stream_output": true}));
+    let (mut watched, pod) = bench.start_running(&spec).await;
+    bench.api.append_log(&pod, FLOW, "one\n");
+    watched.until("the first line", |seen| seen.output.contains("one")).await;
+    (watched, pod)
+}
+
 async fn watches_again(bench: &Scripted, watches: usize) {
     bench.api.until_requests(Verb::Watch, "jobs", watches).await;
     bench.api.until_requests(Verb::Watch, "pods", watches).await;
@@ -241,10 +250,7 @@ async fn a_log_that_is_followed_on_has_all_that_was_written_late_in_a_second() {
 async fn the_last_output_is_asked_for_again_where_the_node_does_not_answer() {
     let _clock = FastClock::start();
     let bench = Scripted::new().await;
-    let spec = with_fields(plain(), &json!({"stream_output": true}));
-    let (mut watched, pod) = bench.start_running(&spec).await;
-    bench.api.append_log(&pod, FLOW, "one\n");
-    watched.until("the first line", |seen| seen.output.contains("one")).await;
+    let (mut watched, pod) = start_writing(&bench).await;
     bench.api.faults().fail_next(Verb::Get, "pods/log", 1000, Failure::new(500, "InternalError", "busy"));
     bench.api.faults().eof_logs();
     let asked = bench.api.count(Verb::Get, "pods/log");
@@ -262,10 +268,7 @@ async fn the_last_output_is_asked_for_again_where_the_node_does_not_answer() {
 async fn a_log_that_ends_while_its_pod_goes_on_is_followed_on() {
     let _clock = FastClock::start();
     let bench = Scripted::new().await;
-    let spec = with_fields(plain(), &json!({"stream_output": true}));
-    let (mut watched, pod) = bench.start_running(&spec).await;
-    bench.api.append_log(&pod, FLOW, "one\n");
-    watched.until("the first line", |seen| seen.output.contains("one")).await;
+    let (mut watched, pod) = start_writing(&bench).await;
     bench.api.faults().eof_logs();
     bench.api.append_log(&pod, FLOW, "two\n");
     watched.until("the line after the end", |seen| seen.output.contains("two")).await;
